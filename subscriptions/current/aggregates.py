@@ -16,17 +16,21 @@ from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.latest import Latest
 
-MOST_AT_ONCE: Final = 500  # aggregates in one read
+MOST_AT_ONCE: Final = 500
 
 Recipient: TypeAlias = Latest[AggregateSummary]
 
 
 class AggregateUpdates:
-    """The aggregates that this process has subscribers to. It does nothing while there are none."""
+    """The aggregates that this process has subscribers to, of which one read returns at most `most_at_once`.
 
-    def __init__(self, log: Log, notifier: ChangeNotifier) -> None:
+    It does nothing while there are none.
+    """
+
+    def __init__(self, log: Log, notifier: ChangeNotifier, most_at_once: int = MOST_AT_ONCE) -> None:
         self._log = log
         self._notifier = notifier
+        self._most_at_once = most_at_once
         self._recipients: dict[AggregateName, set[Recipient]] = {}
         self._stale: dict[AggregateName, None] = {}  # in the order in which they went stale
         self._wake_up = asyncio.Event()
@@ -85,7 +89,7 @@ class AggregateUpdates:
             await self._wake_up.wait()
             self._wake_up.clear()
             while self._stale:
-                names = list(self._stale)[:MOST_AT_ONCE]
+                names = list(self._stale)[: self._most_at_once]
                 for name in names:
                     del self._stale[name]
                 await self._read(names)

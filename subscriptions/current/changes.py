@@ -18,7 +18,7 @@ from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.live_batch import LiveBatch
 
-LOOK_SECONDS: Final = 2.5  # between two reads of the head while the feed is silent
+LOOK_SECONDS: Final = 2.5
 RETRY_SECONDS: Final = 1.0
 
 
@@ -35,11 +35,19 @@ class ChangeListener(Protocol):
 
 
 class ChangeNotifier:
-    """Listens to the feed while it has listeners."""
+    """Listens to the feed while it has listeners.
 
-    def __init__(self, log: Log, feed: Feed) -> None:
+    While the feed is silent, it reads the head every `look_seconds`; after an unexpected error, it waits for
+    `retry_seconds`.
+    """
+
+    def __init__(
+        self, log: Log, feed: Feed, look_seconds: float = LOOK_SECONDS, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
         self._log = log
         self._feed = feed
+        self._look_seconds = look_seconds
+        self._retry_seconds = retry_seconds
         self._listeners: set[ChangeListener] = set()
         self._failed: set[ChangeListener] = set()  # those that raised, and must be notified again
         self._task: asyncio.Task[None] | None = None
@@ -74,7 +82,7 @@ class ChangeNotifier:
                     log_unexpected(error, "what is kept up to date for subscribers is read again")
                     self._head = None
                     self._notify_gap()
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await asyncio.sleep(self._retry_seconds)
                 hour = self._log.clock() // HOUR
                 if hour != self._hour:  # events expire at full hours only
                     self._hour = hour
@@ -84,7 +92,7 @@ class ChangeNotifier:
 
     async def _next(self, inbox: Inbox) -> None:
         try:
-            batch = await inbox.next(LOOK_SECONDS)
+            batch = await inbox.next(self._look_seconds)
         except Overflow:
             inbox.clear()
             self._head = None

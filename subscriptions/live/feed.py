@@ -25,7 +25,7 @@ from eventscope.subscriptions.live.live_batch import LiveBatch
 from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver, GuardedFeedObserver
 
-MOST_WAITING: Final = 2_000  # events in one inbox; a slower reader falls back to the log
+MOST_WAITING: Final = 2_000
 MOST_BYTES: Final = 16 * 1024**2  # of batches in one inbox
 SILENCE_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 0.1  # between two looks at the log while unsigned messages arrive
@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 class Inbox:
     """Live batches that wait for one reader; if there are too many, all are dropped, and `next` raises Overflow."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_waiting: int) -> None:
+        self._most_waiting = most_waiting
         self._batches: deque[LiveBatch] = deque()
         self._count = 0
         self._bytes = 0
@@ -54,7 +55,7 @@ class Inbox:
         self._count += len(batch.events)
         self._bytes += batch.size
         self._batches.append(batch)
-        if self._count > MOST_WAITING or self._bytes > MOST_BYTES:
+        if self._count > self._most_waiting or self._bytes > MOST_BYTES:
             self.clear()
             self._has_overflown = True
         self._changed.set()
@@ -92,8 +93,9 @@ class Overflow(Exception):
 class Feed:
     """Receives live batches. Made by `open_feed`."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, most_waiting: int = MOST_WAITING) -> None:
         self._log = log
+        self._most_waiting = most_waiting
         self._key = LogKey(log)
         self._has_doubt = asyncio.Event()
         self._head = 0  # that was passed on last
@@ -133,7 +135,7 @@ class Feed:
     @contextmanager
     def join(self) -> Iterator[Inbox]:
         """An inbox that gets each batch from now on, for the length of the block."""
-        inbox = Inbox()
+        inbox = Inbox(self._most_waiting)
         self._inboxes.add(inbox)
         try:
             yield inbox
@@ -227,9 +229,12 @@ class Feed:
 
 
 @asynccontextmanager
-async def open_feed(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
-    """The feed of that stream's log, for the length of the block."""
-    feed = Feed(log)
+async def open_feed(log: Log, client: Client, stream: str, most_waiting: int = MOST_WAITING) -> AsyncIterator[Feed]:
+    """The feed of that stream's log, for the length of the block.
+
+    A reader for whom more than `most_waiting` events wait is too slow, and falls back to the log.
+    """
+    feed = Feed(log, most_waiting)
     await feed.start()
     subscription = await client.subscribe(live_batch.subject(stream), cb=feed.receive)
     try:

@@ -66,13 +66,17 @@ def position_after(item: Item) -> int:
 
 
 class HistoryReader:
-    """One subscriber's cursor, and the reading of the log from there."""
+    """One subscriber's cursor, and the reading of the log from there.
 
-    def __init__(self, log: Log, filter: Filter, after: int) -> None:
+    An `Advance` comes at most every `checkpoint_seconds`.
+    """
+
+    def __init__(self, log: Log, filter: Filter, after: int, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
         self.cursor = after
         self._log = log
         self._filter = filter
         self._page: deque[EventDocument] = deque()
+        self._checkpoint_seconds = checkpoint_seconds
         self._paging = Paging()
         self._is_released = False
         self._announced = after  # the position that the subscriber knows of
@@ -138,7 +142,7 @@ class HistoryReader:
         self._announced_at = asyncio.get_running_loop().time()
 
     def _is_advance_due(self) -> bool:
-        late = asyncio.get_running_loop().time() - self._announced_at >= CHECKPOINT_SECONDS
+        late = asyncio.get_running_loop().time() - self._announced_at >= self._checkpoint_seconds
         return late and self.cursor > self._announced
 
     async def _head(self, listen: Callable[[], None]) -> int:

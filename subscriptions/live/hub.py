@@ -27,7 +27,6 @@ from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
-from eventscope.subscriptions.live import history
 from eventscope.subscriptions.live.cohort import Cohort, Render, Shared
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.filter_index import FilterIndex
@@ -36,13 +35,11 @@ from eventscope.subscriptions.live.live_batch import LiveBatch
 from eventscope.subscriptions.live.paging import Paging, size
 from eventscope.subscriptions.live.render_cache import RenderCache
 from eventscope.subscriptions.live.sink import Sink
-from eventscope.subscriptions.live.subscriber import SendBudget, Subscriber
+from eventscope.subscriptions.live.subscriber import DeliveryLimits, SendBudget, Subscriber
 
 SUBSCRIBER_BYTES: Final = 1024**2
 TOTAL_BYTES: Final = 64 * 1024**2
 CACHE_BYTES: Final = 16 * 1024**2  # of rendered results
-MOST_FILLED: Final = 10_000  # events of a hole that are read once for all
-RETRY_SECONDS: Final = 1.0
 LOOKS: Final = 5  # how often cohorts are looked at in the time within which each must learn its position
 
 logger = logging.getLogger(__name__)
@@ -65,9 +62,11 @@ class HubState:
 class Hub:
     """Sends the log to cohorts. Made by `open_hub`."""
 
-    def __init__(self, log: Log, feed: Feed, budget: SendBudget) -> None:
+    def __init__(self, log: Log, feed: Feed, budget: SendBudget, limits: DeliveryLimits) -> None:
         self._log = log
         self._feed = feed
+        self.limits = limits
+        """The limits of the hub, and of subscribers that join from now on."""
         self._shared = Shared(feed, budget, RenderCache(CACHE_BYTES))
         self._cohorts: dict[Hashable, Cohort] = {}
         self._index: FilterIndex[Cohort] = FilterIndex()
@@ -100,7 +99,8 @@ class Hub:
                     self._check_identity(at)
                     self._reach(max(self.position, at.head))
             cohort = self._cohorts.get(key) or self._new_cohort(key, filter, render())
-            subscriber = Subscriber(cohort, HistoryReader(self._log, filter, after), sink, self._shared.budget)
+            reader = HistoryReader(self._log, filter, after, self.limits.checkpoint_seconds)
+            subscriber = Subscriber(cohort, reader, sink, self._shared.budget, self.limits)
             cohort.subscribers[subscriber] = None
             try:
                 await subscriber.follow()
@@ -123,15 +123,15 @@ class Hub:
                 await self._next(inbox)
             except EventscopeError as error:
                 logger.warning("live delivery waits for the log: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self.limits.retry_seconds)
             except Exception:
                 logger.exception("live delivery failed; all subscribers continue from the log")
                 self._fall_back()
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self.limits.retry_seconds)
 
     async def _next(self, inbox: Inbox) -> None:
         try:
-            batch = await inbox.next(history.CHECKPOINT_SECONDS / LOOKS)
+            batch = await inbox.next(self.limits.checkpoint_seconds / LOOKS)
         except Overflow:
             inbox.clear()  # the next batch then shows a hole, which is filled from the store
         else:
@@ -184,7 +184,7 @@ class Hub:
         if through <= start:
             self._reach(start)
             return
-        if through - start > MOST_FILLED or self._hour != self._log.clock() // HOUR:
+        if through - start > self.limits.most_filled or self._hour != self._log.clock() // HOUR:
             # a full hour has passed: what expired then depends on each filter, so each subscriber reads for itself
             self._fall_back()
             self._reach(through)
@@ -218,19 +218,21 @@ class Hub:
             cohort.fall_back()
 
     async def _announce(self) -> None:
-        now, step = asyncio.get_running_loop().time(), history.CHECKPOINT_SECONDS / LOOKS
+        now, step = asyncio.get_running_loop().time(), self.limits.checkpoint_seconds / LOOKS
         if now - self._announced_at < step:
             return
         self._announced_at = now
         for cohort in tuple(self._cohorts.values()):
-            if now - cohort.announced_at >= history.CHECKPOINT_SECONDS - step:
+            if now - cohort.announced_at >= self.limits.checkpoint_seconds - step:
                 await cohort.announce(now, self.position)
 
 
 @asynccontextmanager
-async def open_hub(log: Log, feed: Feed, budget: SendBudget | None = None) -> AsyncIterator[Hub]:
+async def open_hub(
+    log: Log, feed: Feed, budget: SendBudget | None = None, limits: DeliveryLimits | None = None
+) -> AsyncIterator[Hub]:
     """Live delivery for the length of the block."""
-    hub = Hub(log, feed, budget or SendBudget(SUBSCRIBER_BYTES, TOTAL_BYTES))
+    hub = Hub(log, feed, budget or SendBudget(SUBSCRIBER_BYTES, TOTAL_BYTES), limits or DeliveryLimits())
     with feed.join() as inbox:
         async with beside(hub.run(inbox)):
             yield hub

@@ -25,13 +25,18 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def keep_newest_events(log: Log, feed: Feed) -> AsyncIterator[None]:
-    """Keep the newest events of the log in memory, if it has a place for them, for the length of the block."""
+async def keep_newest_events(
+    log: Log, feed: Feed, look_seconds: float = LOOK_SECONDS, failed_seconds: float = FAILED_SECONDS
+) -> AsyncIterator[None]:
+    """Keep the newest events of the log in memory, if it has a place for them, for the length of the block.
+
+    What is missing is looked for every `look_seconds`, and `failed_seconds` later after an unexpected error.
+    """
     if log.tail is None:
         yield
         return
     feed.tail = log.tail
-    async with beside(_keep(log, log.tail)):
+    async with beside(_keep(log, log.tail, look_seconds, failed_seconds)):
         try:
             yield
         finally:
@@ -39,7 +44,7 @@ async def keep_newest_events(log: Log, feed: Feed) -> AsyncIterator[None]:
             log.tail.restart(None)
 
 
-async def _keep(log: Log, tail: RecentEvents) -> None:
+async def _keep(log: Log, tail: RecentEvents, look_seconds: float, failed_seconds: float) -> None:
     while True:
         try:
             await fill(log, tail)
@@ -48,8 +53,8 @@ async def _keep(log: Log, tail: RecentEvents) -> None:
         except Exception as error:
             log_unexpected(error, "the newest events are read into memory again")
             tail.restart(None)
-            await asyncio.sleep(FAILED_SECONDS)
-        await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(failed_seconds)
+        await asyncio.sleep(look_seconds)
 
 
 async def fill(log: Log, tail: RecentEvents) -> None:

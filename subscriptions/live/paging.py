@@ -20,12 +20,14 @@ class Paging:
 
     limit: int = FIRST
     """How many events the next page may have."""
+    most: int = MOST
+    """How many any page may have."""
 
     def learn(self, events: Sequence[EventDocument]) -> None:
         """Expect the next events to be as large as these."""
         if events:
             average = max(1, sum(map(size, events)) // len(events))
-            self.limit = max(1, min(MOST, GROWTH * self.limit, MOST_BYTES // average))
+            self.limit = max(1, min(self.most, GROWTH * self.limit, MOST_BYTES // average))
 
 
 def size(event: EventDocument) -> int:

@@ -16,7 +16,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
-from eventscope.subscriptions.live.paging import Paging
+from eventscope.subscriptions.live.paging import MOST, Paging
 
 MOST_LATE: Final = 1.0  # seconds of delay that are caught up on; a slower reader gets a slower replay
 MICROSECONDS: Final = 1_000_000
@@ -52,16 +52,17 @@ class Rhythm:
 
 
 async def replay(
-    log: Log, filter: Filter, after: int, head: int, rhythm: Rhythm | None = None
+    log: Log, filter: Filter, after: int, head: int, rhythm: Rhythm | None = None, most_at_once: int = MOST
 ) -> AsyncGenerator[Item, None]:
     """Every matching event after one position, through another, in order; without a rhythm, as fast as it is read.
 
-    An `Advance` follows where the last positions do not match. Raises Unavailable or QuestionTimedOut when the store
-    cannot be read; resume from the last position then. WrongLog when the log was replaced meanwhile.
+    At most `most_at_once` events are read together. An `Advance` follows where the last positions do not match. Raises
+    Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. WrongLog when the
+    log was replaced meanwhile.
     """
     cursor, announced, hour, gap_through = after, after, -1, 0
     name = (await checkpoint.read(log)).identity
-    paging = Paging()
+    paging = Paging(most=most_at_once)
     while cursor < head:
         if (now := log.clock() // HOUR) != hour:  # events expire at full hours only
             hour, gap_through = now, await expiry.expired_through(log, filter)

@@ -8,17 +8,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from eventscope.subscriptions.live.history import HistoryReader, Item, LiveStart, position_after
+from eventscope.subscriptions.live.history import CHECKPOINT_SECONDS, HistoryReader, Item, LiveStart, position_after
 from eventscope.subscriptions.live.sink import Gone, ImmediateSink, PendingSend, Sink, start_send
 
 if TYPE_CHECKING:  # a cohort has subscribers, and each of them knows its cohort
     from eventscope.subscriptions.live.cohort import Cohort
-
-SEND_SECONDS: Final = 10.0  # for one send; a connection that takes longer is aborted
-LAG_SECONDS: Final = 0.5
-HOLD_SECONDS: Final = 1.0  # for which a slow subscriber may keep events that were read ahead for it
 
 Text: TypeAlias = str | Awaitable[str]
 
@@ -30,6 +26,24 @@ class SendBudget:
     per_subscriber: int
     total: int
     used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimits:
+    """How long steps of live delivery may take, and how much is read for all subscribers together."""
+
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    """Within which each subscriber learns its position."""
+    send_seconds: float = 10.0
+    """For one send; a connection that takes longer is aborted."""
+    hold_seconds: float = 1.0
+    """For which a slow subscriber may keep events that were read ahead for it."""
+    lag_seconds: float = 0.5
+    """Between two looks at a log that has lost its end."""
+    retry_seconds: float = 1.0
+    """After which the hub goes on when it has failed."""
+    most_filled: int = 10_000
+    """Events of a hole that are read once for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +60,15 @@ class Frame:
 class Subscriber:
     """One subscriber of a cohort."""
 
-    def __init__(self, cohort: "Cohort", reader: HistoryReader, sink: Sink, budget: SendBudget) -> None:
+    def __init__(
+        self, cohort: "Cohort", reader: HistoryReader, sink: Sink, budget: SendBudget, limits: DeliveryLimits
+    ) -> None:
         self._cohort = cohort
         self._reader = reader
         self._sink = sink
         self._put = sink.put if isinstance(sink, ImmediateSink) else _never
         self._budget = budget
+        self._limits = limits
         self._is_live = False  # otherwise it reads history
         self._is_direct = False  # nothing waits, and frames are sent at once
         self._start = reader.cursor  # what lies before came from the store
@@ -148,7 +165,7 @@ class Subscriber:
                 await self._deliver(item)
             self._start = self._reader.cursor
             if self._start < self._queue_after:  # a log that has lost its end, which some notice before others
-                await asyncio.sleep(LAG_SECONDS)
+                await asyncio.sleep(self._limits.lag_seconds)
             elif not self._has_gap:
                 return
 
@@ -194,9 +211,9 @@ class Subscriber:
             await self._finish(pending)
 
     async def _finish(self, pending: PendingSend) -> None:
-        release = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._reader.release)
+        release = asyncio.get_running_loop().call_later(self._limits.hold_seconds, self._reader.release)
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._limits.send_seconds):
                 await pending
         except TimeoutError as error:
             self._sink.cut()

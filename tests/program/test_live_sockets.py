@@ -20,7 +20,7 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.subscriptions.live import subscriber as members
+from eventscope.subscriptions.live.subscriber import DeliveryLimits
 from tests.support.api_server import RunningApi, running_api
 from tests.support.clients.websocket import INIT, PROTOCOL, Socket, open_socket, subscribe
 from tests.support.until import until
@@ -175,7 +175,7 @@ def _frame(text: bytes) -> bytes:
 async def test_clients_that_stop_reading_are_cut_off_leave_nothing_behind_and_delay_nobody(
     api: RunningApi, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(members, "SEND_SECONDS", 0.3)
+    api.services.hub.limits = DeliveryLimits(send_seconds=0.3)
     monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 0.3)
     async with open_socket(api.socket_url) as socket:
         await caught_up(socket)

@@ -16,11 +16,8 @@ from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.log import Log, open_log
 from eventscope.store.values import moment
-from eventscope.subscriptions.current import aggregates as watchings
-from eventscope.subscriptions.current import changes
 from eventscope.subscriptions.current.aggregates import AggregateUpdates
 from eventscope.subscriptions.current.changes import ChangeNotifier
-from eventscope.subscriptions.live import feed as feeds
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from tests.subscriptions.support.filling import beat, store, tell, user
 from tests.support.until import until
@@ -117,10 +114,8 @@ async def test_a_change_that_the_feed_lost_is_noticed_with_its_next_message(
             await version(heads, lost)
 
 
-async def test_a_change_is_noticed_although_the_feed_is_silent(
-    log: Log, watching: AggregateUpdates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
+async def test_a_change_is_noticed_although_the_feed_is_silent(log: Log, feed: Feed) -> None:
+    watching = AggregateUpdates(log, ChangeNotifier(log, feed, look_seconds=0.05))
     async with watched(watching, "ada") as heads:
         await store(log, user("ada"))
         await version(heads, 1)
@@ -128,11 +123,11 @@ async def test_a_change_is_noticed_although_the_feed_is_silent(
         await version(heads, 2)
 
 
-async def test_an_overflow_of_the_inbox_hides_no_change(
-    log: Log, watching: AggregateUpdates, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feeds, "MOST_WAITING", 3)
-    async with watched(watching, "ada") as heads:
+async def test_an_overflow_of_the_inbox_hides_no_change(log: Log, client: Client, settings: Settings) -> None:
+    async with (
+        open_feed(log, client, settings.stream, most_waiting=3) as feed,
+        watched(AggregateUpdates(log, ChangeNotifier(log, feed)), "ada") as heads,
+    ):
         for _ in range(4):
             events = await store(log, *(user("ada") for _ in range(10)))
             await tell(log, client, settings.stream, events)
@@ -153,9 +148,9 @@ async def test_expiring_events_change_the_head(log: Log, feed: Feed, client: Cli
 
 
 async def test_a_thousand_subscribers_are_served_by_few_reads(
-    log: Log, watching: AggregateUpdates, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchings, "MOST_AT_ONCE", 300)
+    watching = AggregateUpdates(log, ChangeNotifier(log, feed), most_at_once=300)
     reads: list[int] = []
     named = aggregates.by_name
 

@@ -17,7 +17,6 @@ from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.log import Log
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.current import changes
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
 from eventscope.subscriptions.live.feed import Feed, open_feed
@@ -193,9 +192,10 @@ async def test_a_subscriber_that_joins_during_the_pause_gets_the_present_value_a
 
 
 async def test_a_change_that_the_feed_lost_causes_a_read_too(
-    counting: Counting, log: Log, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, client: Client, settings: Settings
 ) -> None:
-    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
+    pace = Pace()
+    counting = Counting(log, SharedQueries(ChangeNotifier(log, feed, look_seconds=0.05), pace.sleep), pace)
     async with counting.followed() as totals:
         assert await anext(totals) == 0
         for n in range(1, 4):

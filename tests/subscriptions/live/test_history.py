@@ -22,24 +22,24 @@ from eventscope.store.values import moment
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
-from eventscope.subscriptions.live import feed as feeds
-from eventscope.subscriptions.live import history, live_batch
+from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item, LiveBreak, LiveStart, position_after
 from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
+from eventscope.subscriptions.live.subscriber import DeliveryLimits
 from tests.subscriptions.support.seals import seal_of
 from tests.support.until import until
 
 
 @pytest.fixture
-async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with open_feed(log, client, settings.stream) as feed:
+async def feed(log: Log, client: Client, settings: Settings, most_waiting: int) -> AsyncIterator[Feed]:
+    async with open_feed(log, client, settings.stream, most_waiting) as feed:
         yield feed
 
 
 @pytest.fixture
-async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
-    async with open_hub(log, feed) as hub:
+async def hub(log: Log, feed: Feed, limits: DeliveryLimits) -> AsyncIterator[Hub]:
+    async with open_hub(log, feed, limits=limits) as hub:
         yield hub
 
 
@@ -134,12 +134,10 @@ async def test_conditions_on_content_mean_the_same_for_past_and_live_events(
         assert _positions(await _take(items, 3)) == [11, 15, 16]
 
 
-async def test_a_search_through_a_long_log_reports_its_progress_and_misses_nothing(
-    log: Log, feed: Feed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_search_through_a_long_log_reports_its_progress_and_misses_nothing(log: Log, feed: Feed) -> None:
     await _store(log, 60)
-    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
-    async with open_hub(replace(log, search=SearchLimits(window=7, patience=0.0)), feed) as hub:
+    limits = DeliveryLimits(checkpoint_seconds=0.0)
+    async with open_hub(replace(log, search=SearchLimits(window=7, patience=0.0)), feed, limits=limits) as hub:
         async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
             assert _positions(await _until(items, LiveStart)) == list(range(41, 61))
         async with _following(hub, Exists(Path("data", ("nowhere",))), 0) as items:
@@ -160,20 +158,18 @@ async def test_a_lost_batch_is_filled_from_the_log_and_reported(
         assert _positions(await _until(items, LiveStart)) == [6, 7, 8, 9, 10]
 
 
-async def test_with_no_live_feed_at_all_events_still_arrive(
-    log: Log, hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
+@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+async def test_with_no_live_feed_at_all_events_still_arrive(log: Log, hub: Hub) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
         await _store(log, 5)
         assert _positions(await _until(items, LiveStart)) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("most_waiting", [50])
 async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
-    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
-    monkeypatch.setattr(feeds, "MOST_WAITING", 50)
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
         await _publish(client, subject_prefix, 500)
@@ -213,12 +209,13 @@ async def test_a_message_that_is_not_a_live_batch_disturbs_nobody(
         assert _positions(await _take(items, 1)) == [1]
 
 
+@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
-    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, feed: Feed, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
-    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
     async with _following(hub, TypePatterns(("no.such",)), 0) as items:
         await _until(items, LiveStart)
+        await until(lambda: not feed.silent)  # until then, the hub turns to the log and signals a hole
         await _publish(client, subject_prefix, 20)
         *_, passed = await _until(items, Advance)
         assert isinstance(passed, Advance)

@@ -13,10 +13,8 @@ from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter
 from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log
-from eventscope.subscriptions.live import history
-from eventscope.subscriptions.live import subscriber as members
 from eventscope.subscriptions.live.hub import Hub, HubState
-from eventscope.subscriptions.live.subscriber import SendBudget
+from eventscope.subscriptions.live.subscriber import DeliveryLimits, SendBudget
 from tests.subscriptions.support.receivers import (
     ALL,
     ONE,
@@ -128,10 +126,8 @@ async def test_all_slow_subscribers_together_hold_bounded_memory(hub: Hub, telle
             await sink.has(*range(1, 1001))
 
 
-async def test_a_subscriber_that_reads_nothing_for_too_long_is_cut_off(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(members, "SEND_SECONDS", 0.05)
+@pytest.mark.parametrize("limits", [DeliveryLimits(send_seconds=0.05)])
+async def test_a_subscriber_that_reads_nothing_for_too_long_is_cut_off(hub: Hub, teller: Announcer) -> None:
     live_one, catching_up = ImmediateReceiver(), Receiver()
     async with subscriber(hub, EVERYTHING, 0, live_one) as following:
         await until_live(live_one)
@@ -201,15 +197,14 @@ async def test_what_arrives_twice_is_passed_on_once(hub: Hub, teller: Announcer)
         assert sink.kinds == ["LiveStart", *["event"] * 4]
 
 
-async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
+@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(hub: Hub, teller: Announcer) -> None:
     sinks = [ImmediateReceiver(), Receiver()]
     async with AsyncExitStack() as stack:
         for sink in sinks:
             await stack.enter_async_context(subscriber(hub, TypePatterns(("no.such",)), 0, sink))
         await until_live(*sinks)
+        await teller.beat(0)  # while the feed is silent, the hub turns to the log and signals a hole
         await teller.happen(20)
         for sink in sinks:
             await until(partial(sink.texts.__contains__, "Advance Advance(position=20)"))

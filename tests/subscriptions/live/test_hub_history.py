@@ -8,13 +8,10 @@ import pytest
 
 from eventscope.store.filters.filter import EVERYTHING, Among, TypePatterns
 from eventscope.store.log import Log
-from eventscope.subscriptions.live import feed as feeds
-from eventscope.subscriptions.live import history, paging
-from eventscope.subscriptions.live import hub as hubs
-from eventscope.subscriptions.live import subscriber as members
+from eventscope.subscriptions.live import paging
 from eventscope.subscriptions.live.history import LiveBreak
 from eventscope.subscriptions.live.hub import Hub
-from eventscope.subscriptions.live.subscriber import SendBudget
+from eventscope.subscriptions.live.subscriber import DeliveryLimits, SendBudget
 from tests.subscriptions.support.receivers import (
     ALL,
     Announcer,
@@ -54,8 +51,9 @@ async def test_what_was_read_from_the_log_does_not_arrive_again_live(hub: Hub, t
             assert sink.kinds == [*["event"] * 3, "LiveStart", "event"]
 
 
+@pytest.mark.parametrize("limits", [DeliveryLimits(hold_seconds=0.0)])
 async def test_a_subscriber_that_waits_long_drops_what_was_read_ahead_and_it_is_read_again(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer
 ) -> None:
     class Hesitating(Receiver):
         async def _send(self, text: str) -> None:
@@ -63,7 +61,6 @@ async def test_a_subscriber_that_waits_long_drops_what_was_read_ahead_and_it_is_
                 await self.room.wait()
             self.texts.append(text)
 
-    monkeypatch.setattr(members, "HOLD_SECONDS", 0.0)
     await teller.store(*[{}] * 50)
     sink = Hesitating()
     sink.room.clear()
@@ -94,10 +91,8 @@ async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(
         assert max(pages) == paging.MOST - 1
 
 
-async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(members, "LAG_SECONDS", 0.01)
+@pytest.mark.parametrize("limits", [DeliveryLimits(lag_seconds=0.01)])
+async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(hub: Hub, teller: Announcer) -> None:
     ahead, sink = ImmediateReceiver(), ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, ahead):
         await until_live(ahead)
@@ -151,10 +146,8 @@ async def test_what_was_lost_live_is_read_once_for_all_and_reported(hub: Hub, te
         assert len([text for text in renderer.made if text[0] == "e"]) == 12
 
 
-async def test_each_subscriber_reads_a_long_hole_by_itself(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hubs, "MOST_FILLED", 3)
+@pytest.mark.parametrize("limits", [DeliveryLimits(most_filled=3)])
+async def test_each_subscriber_reads_a_long_hole_by_itself(hub: Hub, teller: Announcer) -> None:
     all, some = ImmediateReceiver(), ImmediateReceiver()
     wanted = Among("userId", ("ada",))
     async with subscriber(hub, EVERYTHING, 0, all), subscriber(hub, wanted, 0, some, key="some"):
@@ -169,10 +162,8 @@ async def test_each_subscriber_reads_a_long_hole_by_itself(
         assert some.kinds == ["LiveStart", "LiveBreak", "event", "LiveStart", "event"]
 
 
-async def test_with_no_live_feed_at_all_events_still_arrive(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
+@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+async def test_with_no_live_feed_at_all_events_still_arrive(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink):
         await until_live(sink)
@@ -181,10 +172,8 @@ async def test_with_no_live_feed_at_all_events_still_arrive(
             await sink.has(*range(1, n + 1))
 
 
-async def test_batches_for_which_the_hub_is_too_slow_are_read_from_the_log(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feeds, "MOST_WAITING", 5)
+@pytest.mark.parametrize("most_waiting", [5])
+async def test_batches_for_which_the_hub_is_too_slow_are_read_from_the_log(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink):
         await until_live(sink)
@@ -218,11 +207,10 @@ async def test_a_text_that_takes_too_long_to_render_makes_its_subscribers_read_t
             assert "LiveBreak" in sink.kinds
 
 
+@pytest.mark.parametrize("limits", [DeliveryLimits(retry_seconds=0.0)])
 async def test_after_an_unforeseen_error_all_read_the_log_and_live_delivery_continues(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hub: Hub, teller: Announcer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.0)
-
     class Stumbling(Renderer):
         def __call__(self, item: Any) -> str:
             if isinstance(item, dict) and item["_id"] == 2 and not caplog.records:

@@ -12,9 +12,9 @@ from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, synchronise
-from eventscope.subscriptions.live import hub as hubs
 from eventscope.subscriptions.live.feed import open_feed
 from eventscope.subscriptions.live.hub import open_hub
+from eventscope.subscriptions.live.subscriber import DeliveryLimits
 from eventscope.subscriptions.nats import stream
 from tests.subscriptions.support.receivers import Announcer, ImmediateReceiver, subscriber
 from tests.support.killable_servers import killable_nats
@@ -35,16 +35,14 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
     log: Log,
     client: Client,
     line: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.05)
     teller, sink = Announcer(log, client, settings.stream), ImmediateReceiver()
     url = f"mongodb://{line.host}/?directConnection=true"
     async with (
         open_log(url, settings.mongo_database, question_seconds=0.5, driver="pymongo") as far,
         open_feed(log, client, settings.stream) as feed,
-        open_hub(far, feed) as hub,
+        open_hub(far, feed, limits=DeliveryLimits(retry_seconds=0.05)) as hub,
         subscriber(hub, EVERYTHING, 0, sink),
     ):
         await synchronise(far)

@@ -10,7 +10,6 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log
 from eventscope.store.recent_events import RecentEvents
-from eventscope.subscriptions.live import newest_events
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.newest_events import keep_newest_events
 from tests.subscriptions.support.receivers import Announcer
@@ -67,10 +66,9 @@ async def test_new_events_come_from_the_live_feed_and_push_out_the_oldest(
 
 
 async def test_after_a_hole_the_newest_events_are_read_again(
-    log: Log, feed: Feed, teller: Announcer, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, teller: Announcer, tail: RecentEvents
 ) -> None:
-    monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.02)
-    async with keep_newest_events(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed, look_seconds=0.02):
         await until(lambda: holds(tail, 0, 0))
         await teller.happen(100)
         await teller.store(*[{}] * 5)
@@ -88,15 +86,13 @@ async def test_while_mongodb_is_down_the_tail_waits_for_it(
     teller: Announcer,
     tail: RecentEvents,
     line: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.02)
     await teller.store(*[{}] * 10)
     await line.cut()
     url = f"mongodb://{line.host}/?directConnection=true"
     async with (
         open_log(url, settings.mongo_database, "pymongo", question_seconds=0.5, tail=tail) as far,
-        keep_newest_events(far, feed),
+        keep_newest_events(far, feed, look_seconds=0.02),
     ):
         await teller.happen(2)
         await until(lambda: holds(tail, 10, 12))

@@ -14,8 +14,8 @@ from eventscope.store.filters.paths import Path
 from eventscope.store.log import Log
 from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values import moment
-from eventscope.subscriptions.live import paging
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
+from eventscope.subscriptions.live.paging import FIRST, MOST
 from eventscope.subscriptions.live.replay import Rhythm, replay
 from tests.subscriptions.support.filling import store, user
 
@@ -44,9 +44,14 @@ class Time:
 
 
 async def whole(
-    log: Log, filter: Filter = EVERYTHING, after: int = 0, head: int = 10**6, rhythm: Rhythm | None = None
+    log: Log,
+    filter: Filter = EVERYTHING,
+    after: int = 0,
+    head: int = 10**6,
+    rhythm: Rhythm | None = None,
+    most_at_once: int = MOST,
 ) -> list[Item]:
-    async with asyncio.timeout(60), aclosing(replay(log, filter, after, head, rhythm)) as items:
+    async with asyncio.timeout(60), aclosing(replay(log, filter, after, head, rhythm, most_at_once)) as items:
         return [item async for item in items]
 
 
@@ -59,10 +64,9 @@ def at(*seconds: float) -> list[dict[str, Any]]:
     return [{"timestamp": NOON + int(second * SECOND)} for second in seconds]
 
 
-async def test_without_a_rhythm_a_replay_is_as_fast_as_it_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paging, "MOST", 7)
+async def test_without_a_rhythm_a_replay_is_as_fast_as_it_is_read(log: Log) -> None:
     await store(log, *at(*range(0, 30_000, 1000)))
-    assert positions(await whole(log, head=30)) == list(range(1, 31))
+    assert positions(await whole(log, head=30, most_at_once=7)) == list(range(1, 31))
 
 
 async def test_events_come_with_their_original_pauses_multiplied_by_the_factor(log: Log) -> None:
@@ -165,7 +169,7 @@ async def test_a_replay_ends_when_the_log_is_recreated_meanwhile(log: Log) -> No
         with pytest.raises(WrongLog, match="replaced by another during the replay"):
             async for item in items:
                 heard.append(item)
-    assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that was read before
+    assert positions(heard) == [*range(1, FIRST + 1)]  # the page that was read before
 
 
 async def test_it_sleeps_by_the_clock_of_the_loop_by_default(log: Log) -> None:

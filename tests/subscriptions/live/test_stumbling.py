@@ -17,7 +17,6 @@ from eventscope.store.log import Log
 from eventscope.store.recent_events import RecentEvents
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.write.retention import Retention
-from eventscope.subscriptions.current import changes
 from eventscope.subscriptions.current.aggregates import AggregateUpdates
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
@@ -192,7 +191,6 @@ async def test_a_tail_that_fails_on_a_batch_stops_no_delivery_and_is_filled_agai
 async def test_filling_the_tail_continues_after_an_unforeseen_error(
     log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(newest_events, "FAILED_SECONDS", 0.0)
     fill = newest_events.fill
     failures = 0
 
@@ -204,10 +202,9 @@ async def test_filling_the_tail_continues_after_an_unforeseen_error(
         await fill(log, tail)
 
     monkeypatch.setattr(newest_events, "fill", sometimes)
-    monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.01)
     tail = RecentEvents(100)
     await teller.store(*[{}] * 10)
-    async with keep_newest_events(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed, look_seconds=0.01, failed_seconds=0.0):
         await until(lambda: (tail.head, len(tail)) == (10, 10))
     assert len([record for record in caplog.records if "errorId" in record.message]) == 2
 
@@ -235,10 +232,9 @@ class Listening:
 
 
 async def test_a_listener_that_fails_is_notified_again_and_freezes_nobody(
-    log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, teller: Announcer
 ) -> None:
-    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
-    notifier = ChangeNotifier(log, feed)
+    notifier = ChangeNotifier(log, feed, look_seconds=0.05)
     good, bad = Listening(0), Listening(1)
     with notifier.notify(bad), notifier.notify(good):
         await until(lambda: good.missed_at and bad.missed_at)  # of which the first failed for one
@@ -255,8 +251,7 @@ async def test_a_listener_that_fails_is_notified_again_and_freezes_nobody(
 async def test_notifying_listeners_continues_after_a_failure_of_its_own(
     log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "RETRY_SECONDS", 0.0)
-    notifier, good = ChangeNotifier(log, feed), Listening(0)
+    notifier, good = ChangeNotifier(log, feed, retry_seconds=0.0), Listening(0)
     take = notifier._accept
     failures = 1
 
