@@ -19,6 +19,7 @@ from eventscope.http.admission import Admission
 from eventscope.http.edge import redirects
 from eventscope.http.edge.gate import Gate, Rules
 from eventscope.http.endpoint import Endpoint
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.metrics.api import ApiMetrics, RequestCounter
 from eventscope.metrics.workers import SiblingMetrics
 from eventscope.schema.build import build as build_schema
@@ -105,10 +106,14 @@ class Application(Starlette):
 
 
 def build(
-    settings: Settings, services: Services, metrics: ApiMetrics | None = None, siblings: SiblingMetrics | None = None
+    settings: Settings,
+    services: Services,
+    metrics: ApiMetrics | None = None,
+    siblings: SiblingMetrics | None = None,
+    http_limits: HttpLimits | None = None,
 ) -> Starlette:
     """The application: GraphQL, the page for browsers, REST, health, and metrics with those of sibling workers."""
-    metrics = metrics or ApiMetrics()
+    metrics, http_limits = metrics or ApiMetrics(), http_limits or HttpLimits()
     services.feed.observer = metrics
     services.publisher.trust.on_distrust = metrics.distrusted_answer
     compiled = settings.compiled and self_check.passes()
@@ -122,6 +127,7 @@ def build(
         page=graphiql.page if settings.graphiql else None,
         admission=Admission(settings.connections, settings.connections_per_address),
         direct=Direct(schema, services.limits, settings.question_seconds, metrics) if compiled else None,
+        limits=http_limits,
     )
 
     def is_data(scope: Scope) -> bool:
@@ -134,7 +140,7 @@ def build(
     answers = [
         Route(GRAPHQL, endpoint, methods=None),
         *rest.routes(lambda: services.log, lambda: ReadBudget(services.limits.bytes, places=services.places)),
-        *health.routes(services),
+        *health.routes(services, http_limits.look_seconds),
         metrics.route(services, siblings),
     ]
     return Application(

@@ -29,6 +29,7 @@ from eventscope.http.graphiql import wants_page
 from eventscope.http.negotiation import JSON, RESPONSE, negotiate, status
 from eventscope.http.persisted import is_persisted
 from eventscope.http.refusals import AGAIN
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.http.websocket_adapter import Adapter
 from eventscope.http.websocket_handler import Handler
 from eventscope.schema.build import Schema
@@ -38,7 +39,6 @@ from eventscope.store.values import json_text
 from eventscope.store.values.documents import plain
 
 NOT_READ: Final = ("INVALID_JSON", "TOO_DEEP")
-INIT_SECONDS: Final = 10
 MOST_OPERATIONS: Final = 20  # running on one WebSocket
 MOST_BODY: Final = 262_144  # bytes
 MOST_URL: Final = 8_192  # bytes after the question mark
@@ -63,6 +63,7 @@ class Endpoint(GraphQL[Context, None]):
         *,
         page: Callable[[], Response] | None,
         admission: Admission,
+        limits: HttpLimits,
         direct: Direct | None = None,
     ) -> None:
         websocket_handler.INTERNALS.demand()
@@ -71,11 +72,12 @@ class Endpoint(GraphQL[Context, None]):
             graphql_ide=None,
             allow_queries_via_get=True,
             subscription_protocols=["graphql-transport-ws"],
-            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
+            connection_init_wait_timeout=timedelta(seconds=limits.init_seconds),
             max_subscriptions_per_connection=MOST_OPERATIONS,
             allowed_origins=("*",),  # the gate has checked the origin
         )
         self.admission = admission
+        self.limits = limits
         self._services = services
         self._streaming = EventStreams(
             schema,
@@ -83,6 +85,7 @@ class Endpoint(GraphQL[Context, None]):
             admission,
             self.encode_json,
             lambda why: _failure(503, to_client(Unavailable(why)), JSON, AGAIN),
+            limits,
         )
         self._page = page
         self._fast_path = (

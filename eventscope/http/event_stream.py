@@ -23,6 +23,7 @@ from eventscope.errors import to_client
 from eventscope.http.accept import parse_accept
 from eventscope.http.admission import Admission
 from eventscope.http.answer import body_of, encode_answer
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.resolvers import cursor
 from eventscope.schema.build import Schema
 from eventscope.schema.context import Context, Services
@@ -31,9 +32,6 @@ from eventscope.store.log import Log
 from eventscope.subscriptions.live.sink import Gone
 
 MEDIA_TYPE: Final = "text/event-stream"
-KEEP_SECONDS: Final = 12.0  # proxies drop connections that are silent for a minute, some after 15 seconds
-SEND_SECONDS: Final = 10.0
-LINGER_SECONDS: Final = 20.0  # by then the system has dropped a peer that stopped reading
 LAST_ID: Final = "last-event-id"
 FINAL_ID: Final = "complete"  # no cursor looks like that
 COMPLETE: Final = b"event: complete\ndata: \n\n"
@@ -56,6 +54,7 @@ class EventStreams:
     admission: Admission
     encode: Callable[[object], bytes]
     refuse: Callable[[str], Response]
+    limits: HttpLimits
 
     def stream(self, request: Request, operation: GraphQLRequestData) -> Response:
         """The stream of the operation's results; of an error, if it is a mutation by GET."""
@@ -99,8 +98,8 @@ class EventStream(Response):
     async def _stream(self, receive: Receive, send: Send) -> None:
         """Stream until the operation is complete, the client leaves or stops reading, or the process ends."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        services = self._streams.services
-        sink = EventStreamSink(send, services.log)
+        services, limits = self._streams.services, self._streams.limits
+        sink = EventStreamSink(send, services.log, limits)
         disconnect = asyncio.create_task(_wait_for_disconnect(receive))
         work = (self._pump(sink), sink.keep_alive(), sink.stuck.wait(), services.ending.wait())
         tasks = [asyncio.create_task(one) for one in work]
@@ -111,7 +110,7 @@ class EventStream(Response):
             await cancel(*tasks)
             if sink.stuck.is_set():  # a stuck client would not take the end either
                 services.feed.observer.on_drop("stuck")
-                await asyncio.wait([disconnect], timeout=LINGER_SECONDS)
+                await asyncio.wait([disconnect], timeout=limits.linger_seconds)
             elif not disconnect.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -158,11 +157,12 @@ class EventStream(Response):
 class EventStreamSink:
     """The sink of one stream, for results of its own operation and for those that it shares with others."""
 
-    def __init__(self, send: Send, log: Log) -> None:
+    def __init__(self, send: Send, log: Log, limits: HttpLimits) -> None:
         self.is_gone = False
         self.stuck = asyncio.Event()
         self._send = send
         self._log = log
+        self._limits = limits
         self._writes = 0
 
     def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
@@ -188,7 +188,7 @@ class EventStreamSink:
         """Send some text; raises Gone if the client does not read it in time."""
         self._writes += 1
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._limits.send_seconds):
                 await self._send({"type": "http.response.body", "body": text, "more_body": True})
         except TimeoutError:
             self.cut()
@@ -200,7 +200,7 @@ class EventStreamSink:
         """Send a comment whenever nothing has been sent for a while."""
         while not self.stuck.is_set():
             before = self._writes
-            await asyncio.sleep(KEEP_SECONDS)
+            await asyncio.sleep(self._limits.keep_seconds)
             if self._writes == before:
                 with suppress(Gone):
                     await self.write(COMMENT)

@@ -1,7 +1,6 @@
 """Health: whether the process is alive, and whether it is ready for requests."""
 
 import asyncio
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,14 +11,15 @@ from eventscope.http.refusals import AGAIN
 from eventscope.schema.context import Services
 from eventscope.store.state import checkpoint, stopped
 
-LOOK_SECONDS: Final = 2.0  # health checks do not wait long
 
+def routes(services: Services, look_seconds: float) -> list[Route]:
+    """`/healthz` answers as long as the process runs; `/readyz` answers 503 and why while something is down.
 
-def routes(services: Services) -> list[Route]:
-    """`/healthz` answers as long as the process runs; `/readyz` answers 503 and why while something is down."""
+    That MongoDB does not answer within `look_seconds` is such a reason.
+    """
 
     async def readyz(request: Request) -> Response:
-        problems = await _problems(services)
+        problems = await _problems(services, look_seconds)
         if problems:
             return JSONResponse({"status": "not ready", "reasons": problems}, 503, AGAIN)
         return JSONResponse({"status": "ready"})
@@ -36,10 +36,10 @@ def alive() -> Route:
     return Route("/healthz", healthz)
 
 
-async def _problems(services: Services) -> list[str]:
+async def _problems(services: Services, look_seconds: float) -> list[str]:
     problems: list[str] = []
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(look_seconds):
             state = await checkpoint.read(services.log)
         if not state.lease_held:
             last = await stopped.last(services.log)
@@ -50,7 +50,7 @@ async def _problems(services: Services) -> list[str]:
     except QuestionTimedOut as error:
         problems.append(f"MongoDB did not answer within {error.seconds:g} seconds")
     except TimeoutError:
-        problems.append(f"MongoDB did not answer within {LOOK_SECONDS:g} seconds")
+        problems.append(f"MongoDB did not answer within {look_seconds:g} seconds")
     except (Blocked, CannotStart) as error:
         log_client_error("UNAVAILABLE", str(error))
         problems.append(f"the log cannot be read: {error}")

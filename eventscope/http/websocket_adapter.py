@@ -22,10 +22,10 @@ from strawberry.http.exceptions import (
 
 from eventscope.errors import BadInput, to_client
 from eventscope.http.answer import encode_answer
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.http.uvicorn.websocket_protocol import CUT
 from eventscope.terminal import safe
 
-SEND_SECONDS: Final = 10
 MOST_REASON: Final = 123  # bytes of a close reason, RFC 6455 section 5.5.1
 FULL: Final = 1013
 INTERNAL_ERROR: Final = 4500
@@ -55,6 +55,8 @@ class Adapter(ASGIWebSocketAdapter):
         super().__init__(view, request, response)
         self.is_gone = False
         self.on_drop: Callable[[str], None] = lambda reason: None
+        limits: HttpLimits = view.limits  # type: ignore[attr-defined]  # the view is our endpoint
+        self._send_seconds = limits.send_seconds
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         """The client's messages; an `InexactMessage` for one that cannot be parsed without loss."""
@@ -82,7 +84,7 @@ class Adapter(ASGIWebSocketAdapter):
         if (stack := when_written.get()) is not None:
             stack.close()  # before the send: a slow client then holds back only the text, and no read budget
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._send_seconds):
                 await self.ws.send_text(text)
         except TimeoutError as error:
             self.cut()
@@ -100,7 +102,7 @@ class Adapter(ASGIWebSocketAdapter):
         if len(raw_reason) > MOST_REASON:
             reason = raw_reason[: MOST_REASON - 3].decode(errors="ignore") + "..."
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(self._send_seconds):
                 await self.ws.close(code=code, reason=reason)
         except TimeoutError:
             self.cut()

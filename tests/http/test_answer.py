@@ -3,12 +3,10 @@
 from typing import Any
 
 import orjson
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.http import answer
-from eventscope.http.answer import encode_answer
+from eventscope.http.answer import encode_answer, pieces
 from eventscope.schema.large import Large
 
 values = st.recursive(
@@ -21,12 +19,10 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), values, max_size=5), st.sampled_from([1, 3, 10, 50]))
 @settings(deadline=None)
 async def test_a_large_answer_has_the_text_that_it_would_have_in_one_piece(data: dict[str, Any], piece: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answer, "PIECE", piece)
-        written = await encode_answer({"data": Large(data), "errors": []})
-        assert orjson.dumps(written) == orjson.dumps({"data": data, "errors": []})
-        for part in answer._pieces(data):
-            assert len(part) < 300 + 1000 * piece
+    written = await encode_answer({"data": Large(data), "errors": []}, piece=piece)
+    assert orjson.dumps(written) == orjson.dumps({"data": data, "errors": []})
+    for part in pieces(data, piece):
+        assert len(part) < 300 + 1000 * piece
 
 
 async def test_a_small_answer_is_left_as_it_is() -> None:
@@ -34,8 +30,7 @@ async def test_a_small_answer_is_left_as_it_is() -> None:
     assert await encode_answer(given) is given
 
 
-async def test_an_answer_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "MOST", 1000)
-    [error] = (await encode_answer({"data": Large(a=["x" * 100] * 20)}))["errors"]
+async def test_an_answer_of_too_many_bytes_is_refused() -> None:
+    [error] = (await encode_answer({"data": Large(a=["x" * 100] * 20)}, most_bytes=1000))["errors"]
     assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
     assert "the answer has over 1000 bytes" in error["message"]

@@ -15,8 +15,8 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.http import event_stream
 from eventscope.http.event_stream import is_requested
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
@@ -218,17 +218,16 @@ def test_only_a_client_that_says_so_accepts_a_stream(accept: str | None, is_want
 
 
 async def test_while_nothing_happens_comments_keep_the_connection_open(
-    api: RunningApi, log: Log, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, log: Log, client: Client
 ) -> None:
-    monkeypatch.setattr(event_stream, "KEEP_SECONDS", 0.01)
     query = 'subscription { aggregate(type: "user", id: "nobody") { version } }'
-    async with open_stream(api.http, query) as stream:
-        async with asyncio.timeout(60):
+    async with running_api(settings, http_limits=HttpLimits(keep_seconds=0.01)) as api:
+        async with open_stream(api.http, query) as stream, asyncio.timeout(60):
             async for line in stream.lines:
                 stream.comments += line == ":"
                 if stream.comments == 5:
                     break
-    await until(lambda: api.services.aggregate_updates.count == 0)
+        await until(lambda: api.services.aggregate_updates.count == 0)
 
 
 async def test_equal_subscriptions_share_the_work_with_those_on_websockets(api: RunningApi) -> None:
@@ -265,11 +264,9 @@ async def test_a_hundred_clients_that_disconnect_leave_nothing_behind(api: Runni
 async def test_a_client_that_stops_reading_is_dropped_and_its_memory_is_freed(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.05)
-    monkeypatch.setattr(event_stream, "LINGER_SECONDS", 0.05)
     large = orjson.dumps({"type": "a.b", "data": "x" * 100_000})
     await fill(log, [large] * 200, {"*": 0})
-    async with running_api(settings) as api:
+    async with running_api(settings, http_limits=HttpLimits(send_seconds=0.05, linger_seconds=0.05)) as api:
         host, port = api.http.base_url.host, api.http.base_url.port
         reader, writer = await asyncio.open_connection(host, port, limit=1)
         body = orjson.dumps({"query": "subscription { replay { ... on Event { data } } }"})

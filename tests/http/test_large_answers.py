@@ -10,8 +10,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from eventscope.http import websocket_adapter
 from eventscope.http.endpoint import MOST_OPERATIONS
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
 from eventscope.subscriptions.nats import stream
@@ -42,7 +42,8 @@ async def api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
         await prepare(log)
         message = orjson.dumps({"type": "large", "correlationId": "c", "data": {"text": "x" * 400_000}})
         await fill(log, [message] * 3, {"*": 0})
-        async with running_api(settings) as api:
+        # a client that does not read is not cut off while another one is answered
+        async with running_api(settings, http_limits=HttpLimits(send_seconds=120)) as api:
             yield api
         await log.mongo.client.drop_database(name)
     await client.jetstream().delete_stream(settings.stream)
@@ -116,7 +117,6 @@ async def test_a_large_answer_without_a_place_is_unavailable_while_a_small_one_i
 async def test_a_client_that_does_not_read_holds_its_answers_but_no_place(
     api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 120)
     monkeypatch.setattr(api.services.places, "_seconds", 30.0)
     async with open_socket(api.socket_url) as socket:
         socket.raw.transport.pause_reading()

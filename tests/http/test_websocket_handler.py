@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from websockets.exceptions import InvalidStatus
 
-from eventscope.http import endpoint
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.http.websocket_handler import fault
 from eventscope.settings import Settings
 from tests.support.api_server import running_api
@@ -89,12 +89,10 @@ async def test_a_query_sent_as_its_hash_is_requested_in_full_and_the_connection_
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_a_client_that_sends_nothing_is_closed_with_4408(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert endpoint.INIT_SECONDS == 10
-    monkeypatch.setattr(endpoint, "INIT_SECONDS", 0.1)
-    async with running_api(settings) as api, open_socket(api.socket_url, init=False) as socket:
+async def test_a_client_that_sends_nothing_is_closed_with_4408(settings: Settings) -> None:
+    assert HttpLimits().init_seconds == 10
+    limits = HttpLimits(init_seconds=0.1)
+    async with running_api(settings, http_limits=limits) as api, open_socket(api.socket_url, init=False) as socket:
         assert await socket.end() == (4408, "Connection initialisation timeout", [])
 
 

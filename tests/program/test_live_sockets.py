@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from prometheus_client.parser import text_string_to_metric_families
 from strawberry.exceptions import ConnectionRejectionError
 
-from eventscope.http import endpoint, websocket_adapter
 from eventscope.http.endpoint import Endpoint
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
@@ -31,8 +31,15 @@ NESTED = "subscription { events { ... on Event { id aggregate { version events(f
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
-    async with running_api(settings) as api:
+def http_limits() -> HttpLimits:
+    return HttpLimits()
+
+
+@pytest.fixture
+async def api(
+    settings: Settings, log: Log, client: Client, ingesting: None, http_limits: HttpLimits
+) -> AsyncIterator[RunningApi]:
+    async with running_api(settings, http_limits=http_limits) as api:
         yield api
 
 
@@ -172,11 +179,11 @@ def _frame(text: bytes) -> bytes:
     return b"\x81" + size + bytes(4) + text
 
 
+@pytest.mark.parametrize("http_limits", [HttpLimits(send_seconds=0.3)])
 async def test_clients_that_stop_reading_are_cut_off_leave_nothing_behind_and_delay_nobody(
-    api: RunningApi, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    api: RunningApi, publisher: Publisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.services.hub.limits = DeliveryLimits(send_seconds=0.3)
-    monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 0.3)
     async with open_socket(api.socket_url) as socket:
         await caught_up(socket)
         before = _tasks()
@@ -263,7 +270,6 @@ async def test_a_client_that_is_not_acknowledged_gets_the_reason(
     error: Exception | None,
     code: int,
 ) -> None:
-    monkeypatch.setattr(endpoint, "INIT_SECONDS", 0.1)
 
     async def on_ws_connect(self: Endpoint, context: object) -> None:
         if error is not None:
@@ -271,7 +277,8 @@ async def test_a_client_that_is_not_acknowledged_gets_the_reason(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Endpoint, "on_ws_connect", on_ws_connect)
-    async with running_api(settings) as api, open_socket(api.socket_url, init=False) as socket:
+    limits = HttpLimits(init_seconds=0.1)
+    async with running_api(settings, http_limits=limits) as api, open_socket(api.socket_url, init=False) as socket:
         await socket.say(INIT)
         found, reason, heard = await socket.end()
         assert (found, heard) == (code, [])

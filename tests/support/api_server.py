@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 
 from eventscope.app import build, services
+from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.http.uvicorn.listen import listen
 from eventscope.schema.context import Services
 from eventscope.server.api import config
@@ -56,15 +57,17 @@ class RunningApi:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, search: SearchLimits | None = None) -> AsyncIterator[RunningApi]:
-    """An API with these settings, for the length of the block; its queries have the usual limits or those given."""
+async def running_api(
+    settings: Settings, search: SearchLimits | None = None, http_limits: HttpLimits | None = None
+) -> AsyncIterator[RunningApi]:
+    """An API with these settings, for the length of the block; it has the usual limits or those given."""
     async with services(settings) as given:
         if search is not None:
             given = replace(given, log=replace(given.log, search=search))
         with listen("127.0.0.1", 0) as listener:
             # asyncio omits it on sockets that were created without a protocol, and each answer then waits 40 ms
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = uvicorn.Server(config(build(settings, given)))
+            server = uvicorn.Server(config(build(settings, given, http_limits=http_limits)))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await until(lambda: server.started)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"

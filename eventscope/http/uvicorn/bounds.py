@@ -15,6 +15,22 @@ SPARE: Final = 64  # connections over the bound, which get answers to health che
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """How long the application waits: for a client, and for MongoDB when its health is checked."""
+
+    init_seconds: float = 10.0
+    """For the first message on a WebSocket."""
+    send_seconds: float = 10.0
+    """For one send on a WebSocket or an event stream; a client that takes longer is cut off."""
+    linger_seconds: float = 20.0
+    """For the end of a stream that was cut off; by then the system has dropped a peer that stopped reading."""
+    keep_seconds: float = 12.0
+    """Before a comment on a silent stream: proxies drop those that are silent for a minute, some after 15 seconds."""
+    look_seconds: float = 2.0
+    """For MongoDB's answer: health checks do not wait long."""
+
+
 class Spare(Protocol):
     """A connection over the bound."""
 
@@ -32,6 +48,10 @@ class Bounds:
     body_seconds: float = 30.0
     client_rate: int = 16_384
     """Bytes per second that a client must read of what waits for it, on average; 0 for no minimum."""
+    slow_seconds: float = 10.0
+    """Before a client's reading rate is judged."""
+    spare_seconds: float = 2.0
+    """For the request on a connection over the bound."""
     on_drop: Callable[[str], None] = lambda reason: None
     spare: dict["Spare", None] = field(default_factory=dict)
     """The connections over the bound, oldest first."""
@@ -72,7 +92,7 @@ def bounds(settings: Settings, on_drop: Callable[[str], None]) -> Bounds:
         settings.header_seconds,
         settings.body_seconds,
         settings.client_rate,
-        on_drop,
+        on_drop=on_drop,
     )
 
 

@@ -15,8 +15,6 @@ from eventscope.http.uvicorn.bounds import SPARE, Bounds
 from eventscope.internals import Internals
 
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-SPARE_SECONDS: Final = 2.0  # for the request on a connection over the bound
-SLOW_SECONDS: Final = 10.0  # before a client's reading rate is judged
 LOOKS: Final = 4  # checks within the shortest of the time limits
 
 
@@ -128,8 +126,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._look_later()
 
     def _look_later(self) -> None:
-        least = min(SLOW_SECONDS, self._bounds.header_seconds, self._bounds.body_seconds)
-        self._timer = self.loop.call_later(min(least, least if self._has_room else SPARE_SECONDS) / LOOKS, self._look)
+        bounds = self._bounds
+        least = min(bounds.slow_seconds, bounds.header_seconds, bounds.body_seconds)
+        if not self._has_room:
+            least = min(least, bounds.spare_seconds)
+        self._timer = self.loop.call_later(least / LOOKS, self._look)
 
     def _is_too_slow(self) -> bool:
         if self._pause is None or not self._bounds.client_rate:
@@ -138,7 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
         seconds = self.loop.time() - since
         # nothing is added to the buffer during a pause, so what is missing has been read
         progress = size - self.transport.get_write_buffer_size()
-        return seconds > SLOW_SECONDS and progress < seconds * self._bounds.client_rate
+        return seconds > self._bounds.slow_seconds and progress < seconds * self._bounds.client_rate
 
     def _is_too_late(self) -> bool:
         if self._next is None or self.transport.is_closing():
@@ -149,7 +150,7 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         seconds = self._bounds.header_seconds if self._next == "headers" else self._bounds.body_seconds
         if not self._has_room:
-            seconds = min(seconds, SPARE_SECONDS)
+            seconds = min(seconds, self._bounds.spare_seconds)
         return self.loop.time() - self._since > seconds
 
     def _time_out(self) -> None:

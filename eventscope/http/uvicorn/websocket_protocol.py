@@ -5,7 +5,7 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import orjson
 from uvicorn.protocols.utils import ClientDisconnected
@@ -22,7 +22,6 @@ PUT: Final = "eventscope.put"  # the ASGI extension that sends a text at once, o
 LOGGED_LENGTH: Final = 200  # characters of a reason
 TEXT_FRAME: Final = 0x81
 UNANSWERED: Final = 4410  # clients reconnect after an application's code (4000 on), but not after uvicorn's 1011
-CLOSE_SECONDS: Final = 5.0
 
 INTERNALS: Final = Internals(
     "uvicorn",
@@ -46,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One connection."""
+
+    close_seconds: ClassVar[float] = 5.0
+    """For a peer that did not answer a ping, to close the connection itself."""
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message to the application, or close with 1007 on a text that is not UTF-8 (RFC 6455, section 8.1)."""
@@ -121,7 +123,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.fail(UNANSWERED, "no answer to a ping")
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+        self.close_timer = self.loop.call_later(self.close_seconds, self.transport.abort)
 
 
 def _is_text(frames: Sequence[bytes]) -> bool:

@@ -14,7 +14,6 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from eventscope.http.uvicorn import bounds as bounds_
-from eventscope.http.uvicorn import http_protocol
 from eventscope.http.uvicorn.bounds import SPARE, Bounds, bounds, raise_descriptors
 from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
@@ -120,11 +119,8 @@ async def test_a_request_that_arrives_in_pieces_but_in_time_is_answered() -> Non
         writer.close()
 
 
-async def test_a_client_that_reads_nothing_of_an_answer_is_cut_off_and_a_slow_one_is_served(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http_protocol, "SLOW_SECONDS", 0.2)
-    async with serving(Bounds()) as server:
+async def test_a_client_that_reads_nothing_of_an_answer_is_cut_off_and_a_slow_one_is_served() -> None:
+    async with serving(Bounds(slow_seconds=0.2)) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as stuck:
             stuck.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
             await until(lambda: server.reasons == ["slow"])
@@ -161,11 +157,8 @@ async def test_health_checks_are_answered_while_all_connections_are_taken_and_ev
         assert "new connections are accepted again" in caplog.text
 
 
-async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http_protocol, "SPARE_SECONDS", 60.0)
-    async with serving(Bounds(connections=5, header_seconds=60)) as server:
+async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_check() -> None:
+    async with serving(Bounds(connections=5, header_seconds=60, spare_seconds=60.0)) as server:
         held = [await server.open(HALF) for _ in range(5 + SPARE + 10)]
         await until(lambda: server.reasons == ["full"] * 10)
         reader, writer = await server.open(HEALTH)
@@ -178,9 +171,8 @@ async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_che
             one.close()
 
 
-async def test_a_client_that_sends_nothing_on_a_spare_connection_loses_it_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "SPARE_SECONDS", 0.2)
-    async with serving(Bounds(connections=1, header_seconds=60)) as server:
+async def test_a_client_that_sends_nothing_on_a_spare_connection_loses_it_soon() -> None:
+    async with serving(Bounds(connections=1, header_seconds=60, spare_seconds=0.2)) as server:
         _, held = await server.open(HALF)
         assert (await server.answer(HALF)).startswith(b"HTTP/1.1 408 ")
         held.close()

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from eventscope.http.uvicorn.websocket_protocol import CUT, PUT
+from eventscope.http.uvicorn.websocket_protocol import CUT, PUT, WebSocketProtocol
 from eventscope.server.api import config
 from tests.support.until import until
 
@@ -48,10 +48,19 @@ class App:
         await self._send({"type": "websocket.send", "text": text})
 
 
+class HastyProtocol(WebSocketProtocol):
+    """Does not wait long for a peer to close."""
+
+    close_seconds = 0.1
+
+
 @asynccontextmanager
-async def running(app: App, ping: float = 20.0) -> AsyncIterator[str]:
+async def running(
+    app: App, ping: float = 20.0, protocol: type[WebSocketProtocol] = WebSocketProtocol
+) -> AsyncIterator[str]:
     """Serves the application as in production; gives the address of its sockets."""
     chosen = config(app)
+    chosen.ws = protocol
     chosen.ws_ping_interval = chosen.ws_ping_timeout = ping
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(chosen)
@@ -114,12 +123,9 @@ async def test_a_client_that_is_cut_off_is_gone_at_once_whatever_waits_for_it() 
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_a_client_that_does_not_answer_is_closed_with_a_code_after_which_clients_reconnect(
-    monkeypatch: pytest.MonkeyPatch, reads: bool
-) -> None:
-    monkeypatch.setattr("eventscope.http.uvicorn.websocket_protocol.CLOSE_SECONDS", 0.1)
+async def test_a_client_that_does_not_answer_is_closed_with_a_code_after_which_clients_reconnect(reads: bool) -> None:
     app = App()
-    async with running(app, ping=0.1) as url:
+    async with running(app, ping=0.1, protocol=HastyProtocol) as url:
         client = await connect(url, ping_interval=None)
         await until(lambda: bool(app.scope))
         client.transport.pause_reading()
