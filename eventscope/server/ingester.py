@@ -16,12 +16,13 @@ from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.ingester import Ingester
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.ingest.lag import Lag, lag
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.messages.envelope import compile_envelopes
 from eventscope.subscriptions.nats import capture, stream
 from eventscope.subscriptions.observer import GuardedIngestObserver
 
 
-async def ingest(settings: Settings) -> None:
+async def ingest(settings: Settings, limits: IngestLimits | None = None) -> None:
     """Ingest until cancelled; CannotStart if a server cannot be reached or is not set up correctly."""
     for subject in capture.reserved(settings.subjects):
         raise CannotStart(f"{variable('subjects')} has {subject}, which would capture what Eventscope itself sends")
@@ -50,6 +51,7 @@ async def ingest(settings: Settings) -> None:
             GuardedIngestObserver(metrics),
             rejected_bytes=settings.rejected_max_bytes,
             max_bytes=settings.stream_max_bytes,
+            limits=limits or IngestLimits(),
         )
 
         async def current_lag() -> Lag | None:

@@ -33,6 +33,7 @@ from eventscope.subscriptions.ingest.arrival_parser import ArrivalParser
 from eventscope.subscriptions.ingest.buffer import Buffer
 from eventscope.subscriptions.ingest.holes import holes, report
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.ingest.poison import unstorable
 from eventscope.subscriptions.ingest.portions import Portions, stored_bytes
 from eventscope.subscriptions.ingest.resume import start_of
@@ -47,11 +48,8 @@ from eventscope.subscriptions.nats.single import messages_after
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.publish import outcome
 
-TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
 # errors that end by themselves, or when somebody fixes their cause
 TROUBLES: Final = (Unavailable, QuestionTimedOut, LeaseLost, Blocked, CannotStart, nats.errors.Error, OSError)
-BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)  # seconds
-LONG_BACKOFF: Final = (1.0, 3.0, 10.0, 30.0)  # after an unexpected error
 SINGLE: Final = 20  # messages that are fetched one by one after reading failed
 
 logger = logging.getLogger(__name__)
@@ -78,6 +76,7 @@ class Ingester:
     """How many bytes of rejected messages are kept; 0 for no limit."""
     max_bytes: int = 0
     """The limit of the stream if it has to be created; 0 for none."""
+    limits: IngestLimits = field(default_factory=IngestLimits)
     holder: str = field(default_factory=self_report.new_holder)
     has_backlog: bool = False
     """Whether the last read returned a whole batch."""
@@ -123,10 +122,11 @@ class Ingester:
                 self.observer.on_standby()
                 await asyncio.sleep(self.lease_seconds / 6)
             except TROUBLES as error:
-                await self._wait(error, str(error), BACKOFF)
+                await self._wait(error, str(error), self.limits.backoff)
             except Exception as error:
                 id = log_unexpected(error)
-                await self._wait(error, f"an unexpected error ({type(error).__name__}, errorId {id})", LONG_BACKOFF)
+                reason = f"an unexpected error ({type(error).__name__}, errorId {id})"
+                await self._wait(error, reason, self.limits.long_backoff)
 
     async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
         wait = backoff[min(self._failures, len(backoff) - 1)]
@@ -153,7 +153,7 @@ class Ingester:
             await self._store_singly(writer)
         at = _place(writer).sequence + 1
         async with open_reader(
-            self.client, self.js, self.stream, at, self.batch, self._parser.parse, stored_bytes
+            self.client, self.js, self.stream, at, self.batch, self._parser.parse, stored_bytes, self.limits
         ) as reader:
             await self._check_same_stream(writer)
             await self._send_heartbeat(writer.at.head)
@@ -226,7 +226,7 @@ class Ingester:
             await self._tidy(writer.at.rejected_head)
             if now - self._started_at >= self.lease_seconds:
                 self._failures, self._stopped_at = 0, None
-        if now - self._trimmed_at >= TRIM_SECONDS:
+        if now - self._trimmed_at >= self.limits.trim_seconds:
             await self._buffer.maintain(_place(writer), self.log.clock())
             self._trimmed_at = now
 

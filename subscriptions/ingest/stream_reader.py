@@ -21,6 +21,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from eventscope.errors import Unavailable
 from eventscope.store.values.message import Arrival
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.nats.client import api_subject
 from eventscope.subscriptions.nats.stream import unavailable
 
@@ -30,12 +31,9 @@ AHEAD: Final = 4  # batches in one request
 # How much is parsed at a stretch; MongoDB's answers, heartbeats and signals wait for its end.
 TURN: Final = 20  # messages
 TURN_SECONDS: Final = 0.005
-AHEAD_SECONDS: Final = 0.5  # of parsing done in advance, which delays the storing of the batch before it
-BATCH_BYTES: Final = 16 * 1024 * 1024  # one transaction should have no more: a small MongoDB accepts about twice that
 REQUEST_BYTES: Final = 64 * 1024 * 1024
 REQUEST_SECONDS: Final = 30
 HEARTBEAT_SECONDS: Final = 1.0
-SILENCE_SECONDS: Final = 3.5  # three heartbeats missed
 ENDS: Final = ("Batch Completed", "Message Size Exceeds MaxBytes")
 MESSAGE: Final = "$JS.ACK."  # prefix of the reply subject of messages of the stream, and of no others
 FORGOTTEN_SECONDS: Final = 60.0  # until the server removes a consumer that nobody reads
@@ -49,8 +47,8 @@ class StreamReader(Generic[T]):
     """The messages of a stream from a sequence on, each parsed by `parse`. Made by `open_reader`.
 
     They are parsed as they arrive, and more are requested than one batch has: while MongoDB stores a batch, the next is
-    prepared. That is at most one batch, and at most what takes AHEAD_SECONDS to parse; `weigh` returns the bytes that a
-    message makes in MongoDB.
+    prepared. That is at most one batch, and at most what takes `ahead_seconds` to parse; `weigh` returns the bytes that
+    a message makes in MongoDB.
     """
 
     def __init__(
@@ -62,6 +60,7 @@ class StreamReader(Generic[T]):
         most: int,
         parse: Callable[[Arrival], T],
         weigh: Callable[[T], int],
+        limits: IngestLimits,
     ) -> None:
         self._client = client
         self._subject = api_subject(client, f"CONSUMER.MSG.NEXT.{stream}.{consumer}")
@@ -71,6 +70,9 @@ class StreamReader(Generic[T]):
         self._most = most
         self._parse = parse
         self._weigh = weigh
+        self._silence_seconds = limits.silence_seconds
+        self._batch_bytes = limits.batch_bytes
+        self._ahead_seconds = limits.ahead_seconds
         self._ready: deque[tuple[T, int, float]] = deque()  # each with its bytes, and the seconds that parsing it took
         self._bytes = 0  # of all that are ready
         self._seconds = 0.0
@@ -84,7 +86,7 @@ class StreamReader(Generic[T]):
         self._heard_at = monotonic()
         self._reconnects = client.stats["reconnects"]
         self.pending = 0  # messages in the stream after the last one that came
-        self.share = 1.0  # of AHEAD_SECONDS
+        self.share = 1.0  # of the limit `ahead_seconds`
 
     async def next(self, seconds: float) -> list[T]:
         """The messages that have come, at most a batch; waits for the first one for at most `seconds`.
@@ -97,7 +99,7 @@ class StreamReader(Generic[T]):
         while not self._ready:
             if self._failure is not None:
                 raise self._failure
-            if monotonic() - self._heard_at > SILENCE_SECONDS:
+            if monotonic() - self._heard_at > self._silence_seconds:
                 if self._client.is_connected:  # perhaps only this end is deaf, which pings would notice later
                     await self._client.force_reconnect()
                 raise Unavailable("NATS is silent")
@@ -105,7 +107,7 @@ class StreamReader(Generic[T]):
                 raise ReadInterrupted("the connection to NATS was replaced")  # the server has dropped the request
             await self._request()
             self._wake_up.clear()
-            left = min(end - loop.time(), SILENCE_SECONDS)
+            left = min(end - loop.time(), self._silence_seconds)
             if left <= 0:
                 return []
             with suppress(TimeoutError):
@@ -143,7 +145,9 @@ class StreamReader(Generic[T]):
 
     @property
     def _has_plenty(self) -> bool:
-        return bool(self._ready) and (self._bytes >= BATCH_BYTES or self._seconds >= AHEAD_SECONDS * self.share)
+        return bool(self._ready) and (
+            self._bytes >= self._batch_bytes or self._seconds >= self._ahead_seconds * self.share
+        )
 
     async def _wait_for_room(self) -> None:
         while self._has_plenty:
@@ -201,7 +205,7 @@ class StreamReader(Generic[T]):
         size = 0
         while self._ready and len(batch) < self._most:
             size += self._ready[0][1]
-            if batch and size > BATCH_BYTES:
+            if batch and size > self._batch_bytes:
                 break
             message, bytes, seconds = self._ready.popleft()
             self._bytes -= bytes
@@ -234,6 +238,7 @@ async def open_reader(
     most: int,
     parse: Callable[[Arrival], T],
     weigh: Callable[[T], int],
+    limits: IngestLimits | None = None,
 ) -> AsyncIterator[StreamReader[T]]:
     """A reader of the stream from that sequence on, for the length of the block. Raises Unavailable."""
     inbox = client.new_inbox()
@@ -249,7 +254,7 @@ async def open_reader(
                 num_replicas=1,
             ),
         )
-        reader = StreamReader(client, stream, consumer.name, inbox, most, parse, weigh)
+        reader = StreamReader(client, stream, consumer.name, inbox, most, parse, weigh, limits or IngestLimits())
         subscription = await client.subscribe(inbox, cb=reader.receive)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise unavailable(error, client) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventscope.subscriptions.ingest.ingester import BACKOFF
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from tests.chaos.checker import check
 from tests.chaos.ingester_state import IngesterState, read_state
 from tests.chaos.network import locked, silent
@@ -35,21 +35,21 @@ async def test_while_mongodb_is_unreachable_ingest_waits_with_backoff_reports_it
     stage: Stage,
 ) -> None:
     """Packets vanish, and old connections stay silent forever: only our own time limits can notice it."""
-    clock = asyncio.get_running_loop().time
+    clock, backoff = asyncio.get_running_loop().time, IngestLimits().backoff
     async with silent([line.mongo for line in stage.lines], forgotten=True):
         begin, accepted = clock(), stage.load.ledger.acknowledged
         states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
         # the read that hung, the one that found no server in time, and all pauses up to the longest
         for line in stage.lines:
             await _state(line.watch, lambda one: {"timeout", "unavailable"} <= set(one.errors))
-        ends = [await _state(line.watch, lambda one: one.failures > len(BACKOFF) + 1) for line in stage.lines]
+        ends = [await _state(line.watch, lambda one: one.failures > len(backoff) + 1) for line in stage.lines]
         waited = clock() - begin
         assert stage.load.ledger.acknowledged > accepted  # publishers need only NATS
     for one in (*states, *ends):
         assert one.reason
         assert one.samples["ingest_active"] == one.samples["log_up"] == 0
         # no more attempts than the pauses allow; one may have failed before, while the other ingester had the lease
-        assert one.failures <= 1 + len(BACKOFF) + waited / max(BACKOFF)
+        assert one.failures <= 1 + len(backoff) + waited / max(backoff)
     await _well_again(stage)
 
 

@@ -14,6 +14,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.ingest import ingester
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from tests.chaos.checker import check
 from tests.chaos.stage import publishing, settled
 from tests.chaos.stored_log import read_log
@@ -43,13 +44,12 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
 
     monkeypatch.setattr(checkpoint, "acquire", ignore_lease)
     monkeypatch.setattr(checkpoint, "release", release_nothing)
-    monkeypatch.setattr(ingester, "BACKOFF", (0.01,))
     await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 1, "holder": "both"})
     settings = settings.model_copy(update={"batch": 20})
     with caplog.at_level(logging.WARNING, ingester.__name__):
         async with AsyncExitStack() as stack:
             load = await stack.enter_async_context(publishing(settings, seed=1, rate=800))
-            writers = [asyncio.create_task(ingest(settings)) for _ in range(2)]
+            writers = [asyncio.create_task(ingest(settings, IngestLimits(backoff=(0.01,)))) for _ in range(2)]
             await until(lambda: _fought(log, caplog))
             await load.end()
             await settled(settings, log)

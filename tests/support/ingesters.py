@@ -19,6 +19,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.nats import stream
 from tests.support.until import until
 
@@ -37,9 +38,9 @@ async def log_and_client(settings: Settings) -> AsyncIterator[tuple[Log, Client]
 
 
 @asynccontextmanager
-async def ingester(settings: Settings) -> AsyncIterator[None]:
+async def ingester(settings: Settings, limits: IngestLimits | None = None) -> AsyncIterator[None]:
     """An ingester in this process, for the length of the block."""
-    async with beside(ingest(settings)):
+    async with beside(ingest(settings, limits)):
         yield
 
 

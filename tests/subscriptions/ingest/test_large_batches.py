@@ -9,7 +9,7 @@ from eventscope.errors import TooLargeTogether, Unstorable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
-from eventscope.subscriptions.ingest import stream_reader
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.ingest.portions import LIMITED_SECONDS, Portions, stored_bytes
 from eventscope.subscriptions.ingest.stream_reader import StreamReader
 from eventscope.subscriptions.messages.parse import parse_message
@@ -35,12 +35,12 @@ def sizes(portions: Iterable[Sequence[ParsedMessage]]) -> list[int]:
     return [len(portion) for portion in portions]
 
 
-async def all_of(log: Log, client: Client, prefix: str, settings: Settings) -> None:
+async def all_of(log: Log, client: Client, prefix: str, settings: Settings, limits: IngestLimits | None = None) -> None:
     """Publish large messages and a small one; asserts that each of them is stored once."""
     for _ in range(11):
         await client.jetstream().publish(f"{prefix}.big.sent", ONES)
     await publish(client, prefix, 1)
-    async with ingester(settings):
+    async with ingester(settings, limits):
         assert await outcomes(log, 12, 120.0) == dict.fromkeys(range(1, 13), "event")
 
 
@@ -60,8 +60,6 @@ async def test_a_transaction_that_is_too_large_is_split_and_the_size_is_remember
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream_reader, "BATCH_BYTES", 1024**3)
-    monkeypatch.setattr(stream_reader, "AHEAD_SECONDS", 1000.0)
     take_next, have_come = StreamReader.next, False
 
     async def all_at_once(self: StreamReader[ParsedMessage], seconds: float) -> list[ParsedMessage]:
@@ -73,7 +71,8 @@ async def test_a_transaction_that_is_too_large_is_split_and_the_size_is_remember
         return await take_next(self, seconds)
 
     monkeypatch.setattr(StreamReader, "next", all_at_once)
-    await all_of(log, client, subject_prefix, settings)
+    limits = IngestLimits(batch_bytes=1024**3, ahead_seconds=1000.0)
+    await all_of(log, client, subject_prefix, settings, limits)
     assert "too large for one transaction" in caplog.text
     assert "errorId" not in caplog.text
     assert "Traceback" not in caplog.text

@@ -17,17 +17,13 @@ from eventscope.settings import Settings
 from eventscope.store import incidents
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.subscriptions.ingest import ingester as ingest_module
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.live import live_batch
 from tests.subscriptions.support.ingest_state import until_ready, until_stopped
 from tests.support.ingesters import ingester, publish, wait_for_events
 from tests.support.until import until
 
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes an ingester inspect its stream more often."""
-    monkeypatch.setattr(ingest_module, "TRIM_SECONDS", 0.2)
+QUICK = IngestLimits(trim_seconds=0.2)  # inspects its stream more often
 
 
 @pytest.fixture
@@ -36,11 +32,11 @@ def settings(settings: Settings) -> Settings:
 
 
 async def test_a_deleted_stream_is_recreated_and_reading_continues(
-    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+    settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     js = client.jetstream()
     await publish(client, subject_prefix, 3)
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await wait_for_events(log, 3)
         await js.delete_stream(settings.stream)
 
@@ -60,10 +56,10 @@ async def test_a_deleted_stream_is_recreated_and_reading_continues(
 
 
 async def test_removed_subjects_are_put_back(
-    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+    settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     js = client.jetstream()
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await until_ready(settings)
         await js.update_stream(name=settings.stream, subjects=[f"{subject_prefix}other.>"])
 
@@ -82,9 +78,9 @@ async def test_removed_subjects_are_put_back(
 
 
 async def test_settings_by_which_a_stream_drops_messages_cause_one_warning(
-    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+    settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await until_ready(settings)
         js = client.jetstream()
         info = await js.stream_info(settings.stream)
@@ -127,12 +123,11 @@ async def test_a_stream_that_becomes_unusable_stops_the_log_with_a_sentence(
     log: Log,
     client: Client,
     subject_prefix: str,
-    quick: None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     js = client.jetstream()
     await publish(client, subject_prefix, 2)
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await wait_for_events(log, 2)
         await change(js, settings)
         await until_stopped(settings, sentence)
@@ -148,10 +143,10 @@ async def test_a_stream_that_becomes_unusable_stops_the_log_with_a_sentence(
 
 
 async def test_captured_live_messages_are_not_events_and_delay_nobody_once_the_stream_is_corrected(
-    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
+    settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     js = client.jetstream()
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await until_ready(settings)
         await _capture(js, settings)
         await client.publish(live_batch.subject(settings.stream), orjson.dumps({"type": "a.b"}))
@@ -165,7 +160,7 @@ async def test_captured_live_messages_are_not_events_and_delay_nobody_once_the_s
 
 
 async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_often_ingest_starts(
-    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
+    settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     js = client.jetstream()
 
@@ -179,9 +174,9 @@ async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_ofte
     await js.update_stream(info.config, subject_transform=transform)
     feeding = True
     subscription = await client.subscribe(live_batch.subject(settings.stream), cb=back)
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await until_stopped(settings, "accepts what it must not, in a way")
-    async with ingester(settings):
+    async with ingester(settings, QUICK):
         await until_stopped(settings, "accepts what it must not, in a way")
         assert await log.rejected.count_documents({}) == 0
         feeding = False
@@ -193,14 +188,14 @@ async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_ofte
 
 
 async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_counted(
-    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+    settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings.model_copy(update={"stream_keep_hours": 0.0})
     js = client.jetstream()
     await js.add_consumer(settings.stream, durable_name="forgotten", ack_policy=AckPolicy.EXPLICIT)
     info = await js.stream_info(settings.stream)
     await js.update_stream(info.config, max_bytes=20_000)
-    async with ingester(settings), httpx.AsyncClient() as http:
+    async with ingester(settings, QUICK), httpx.AsyncClient() as http:
         await until_ready(settings)
         refused = 0
         while not refused:

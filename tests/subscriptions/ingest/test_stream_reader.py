@@ -13,6 +13,7 @@ from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store.values.message import Arrival
 from eventscope.subscriptions.ingest import stream_reader
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.ingest.stream_reader import StreamReader, open_reader, parse_reply
 from eventscope.subscriptions.nats import stream
 from tests.support.killable_servers import killable_nats
@@ -64,14 +65,12 @@ async def test_deleted_messages_do_not_stop_reading(settings: Settings, client: 
         assert [arrival.sequence for arrival in await _all(reader, 4)] == [1, 2, 4, 5]
 
 
-async def test_a_batch_is_limited_in_bytes_too(
-    settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream_reader, "BATCH_BYTES", 1000)
+async def test_a_batch_is_limited_in_bytes_too(settings: Settings, client: Client, subject_prefix: str) -> None:
+    limits = IngestLimits(batch_bytes=1000)
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"x" * 400)
     await client.publish(f"{subject_prefix}.a", b"x" * 4000)
-    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight, limits) as reader:
         received = 0
         while received < 11:
             batch = await reader.next(5)
@@ -79,11 +78,10 @@ async def test_a_batch_is_limited_in_bytes_too(
             received += len(batch)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("AHEAD_SECONDS", 0.0), ("BATCH_BYTES", 1)])
+@pytest.mark.parametrize("limits", [IngestLimits(ahead_seconds=0.0), IngestLimits(batch_bytes=1)])
 async def test_no_more_is_read_ahead_than_is_needed_soon_however_much_has_arrived(
-    settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+    settings: Settings, client: Client, subject_prefix: str, limits: IngestLimits
 ) -> None:
-    monkeypatch.setattr(stream_reader, limit, value)
     read: list[bytes] = []
 
     def slowly(arrival: Arrival) -> bytes:
@@ -92,7 +90,7 @@ async def test_no_more_is_read_ahead_than_is_needed_soon_however_much_has_arrive
 
     for number in range(50):
         await client.jetstream().publish(f"{subject_prefix}.a", b"%d" % number)
-    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, slowly, len) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, slowly, len, limits) as reader:
         received: list[bytes] = []
         while len(received) < 50:
             received += await reader.next(10)
@@ -102,12 +100,12 @@ async def test_no_more_is_read_ahead_than_is_needed_soon_however_much_has_arrive
 
 
 async def test_a_server_does_not_count_as_silent_while_nothing_was_requested(
-    settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, client: Client, subject_prefix: str
 ) -> None:
-    monkeypatch.setattr(stream_reader, "AHEAD_SECONDS", 0.0)
+    limits = IngestLimits(ahead_seconds=0.0)
     for _ in range(3):
         await client.jetstream().publish(f"{subject_prefix}.a", b"")
-    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight, limits) as reader:
         assert len(await reader.next(10)) == 1
         await until(lambda: not reader._room.is_set())
         reader._heard_at -= 100.0  # as long as storing took
@@ -163,12 +161,12 @@ async def test_a_missing_consumer_is_noticed(settings: Settings, client: Client)
 
 
 @pytest.mark.processes
-async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_reader, "SILENCE_SECONDS", 0.5)
+async def test_a_silent_server_is_noticed(tmp_path: Path) -> None:
+    limits = IngestLimits(silence_seconds=0.5)
     async with killable_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), "S", ["s.>"])
-        async with open_reader(client, client.jetstream(), "S", 1, 100, as_is, weight) as reader:
+        async with open_reader(client, client.jetstream(), "S", 1, 100, as_is, weight, limits) as reader:
             await reader.next(0.01)
             server.freeze()
             with pytest.raises(Unavailable, match="silent"):

@@ -20,7 +20,7 @@ from eventscope.store.log import Log, open_log, synchronise
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
-from eventscope.subscriptions.ingest import ingester as ingesting
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.nats import stream
 from tests.support.ingesters import (
     MANY,
@@ -161,13 +161,11 @@ async def test_a_stream_that_must_not_be_trimmed_is_still_read(
     settings: Settings,
     log: Log,
     subject_prefix: str,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(ingesting, "TRIM_SECONDS", 0.0)
     client = await nats.connect(settings.nats_url)
     await client.jetstream().add_stream(name=settings.stream, subjects=list(settings.subjects), deny_purge=True)
-    async with ingester(settings.model_copy(update={"stream_keep_hours": 0.0})):
+    async with ingester(settings.model_copy(update={"stream_keep_hours": 0.0}), IngestLimits(trim_seconds=0.0)):
         await publish(client, subject_prefix, 10)
         await wait_for_events(log, 10)
         await until(lambda: "could not be trimmed" in caplog.text)

@@ -24,6 +24,7 @@ from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest import ingester as ingest_module
 from eventscope.subscriptions.ingest.ingester import Ingester
+from eventscope.subscriptions.ingest.limits import IngestLimits
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.live import live_batch
 from tests.subscriptions.support.ingest_state import error_id, outcomes, until_stopped
@@ -157,11 +158,10 @@ async def test_waits_grow_until_something_is_stored(
     client: Client,
     subject_prefix: str,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ingest_module, "BACKOFF", (0.01, 0.02, 0.03))
     await publish(client, subject_prefix, 1)
     away = on(Away, log, client, settings, "away")
+    away.limits = IngestLimits(backoff=(0.01, 0.02, 0.03))
     async with running(away):
         await until(lambda: "starts again in 0.03 s" in caplog.text)
         away.log = log
@@ -179,7 +179,6 @@ async def test_an_unforeseen_error_is_logged_and_ingest_continues(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ingest_module, "LONG_BACKOFF", (0.01, 0.02))
     left = 3
 
     async def faulty(*arguments: Any) -> Any:
@@ -191,7 +190,7 @@ async def test_an_unforeseen_error_is_logged_and_ingest_continues(
 
     monkeypatch.setattr(ingest_module, "start_of", faulty)
     await publish(client, subject_prefix, 2)
-    async with ingester(settings):
+    async with ingester(settings, IngestLimits(long_backoff=(0.01, 0.02))):
         await wait_for_events(log, 2)
     assert caplog.text.count("KeyError: 'a fault of ours'") == 3
     assert caplog.text.count("errorId") == 6
