@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -13,7 +13,7 @@ from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailabl
 from eventscope.proxies import proxy_to, through, unusable
 from eventscope.redact import redacted
 
-RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 2.0)  # the pause before each retry
+RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 2.0)
 SECONDS: Final = 60.0  # longer than the API's own time limit
 AWAY: Final = frozenset({502, 503, 504})
 
@@ -21,9 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class ApiClient:
-    """Sends queries to one API."""
+    """Sends queries to one API; `retry_seconds` are the pauses before each retry while it is unavailable."""
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(self, api_url: str, retry_seconds: Sequence[float] = RETRY_SECONDS) -> None:
+        self._retry_seconds = retry_seconds
         self._proxy = proxy_to(api_url)
         # with trust_env off, certificates and proxy are set here: error messages can then name the proxy
         context, url = httpx.create_ssl_context(), httpx.URL(api_url)
@@ -54,7 +55,7 @@ class ApiClient:
         for a cursor of another log, and NotAnswered for its other errors.
         """
         body = orjson.dumps({"query": query, "variables": variables})
-        for pause in RETRY_SECONDS:
+        for pause in self._retry_seconds:
             try:
                 return await self._send(body)
             except Unavailable as error:

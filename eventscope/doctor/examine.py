@@ -30,7 +30,7 @@ from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.traffic import measure_traffic
 from eventscope.subscriptions.nats.client import violations_text
-from eventscope.subscriptions.nats.diagnostics import MonitoringFacts, NatsFacts, monitoring_facts, nats_facts
+from eventscope.subscriptions.nats.diagnostics import SECONDS, MonitoringFacts, NatsFacts, monitoring_facts, nats_facts
 from eventscope.terminal import safe, say_json
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
@@ -47,6 +47,8 @@ class Options:
     outage_hours: float = 24.0
     monitor: str | None = None
     embedded: frozenset[str] = frozenset()
+    nats_seconds: float = SECONDS
+    """Within which NATS must answer a request."""
 
 
 def embedded_servers(settings: Settings, dev: RunningDev | None) -> frozenset[str]:
@@ -141,7 +143,7 @@ async def _mongo(log: Log, options: Options, findings: list[Finding]) -> ServerF
 
 async def _nats(client: Client, settings: Settings, options: Options, findings: list[Finding]) -> NatsFacts | None:
     try:
-        facts = await nats_facts(client, settings.stream)
+        facts = await nats_facts(client, settings.stream, options.nats_seconds)
     except Unavailable as error:
         findings.append(broken("NATS", str(error), "look at the server and its log"))
         return None

@@ -77,18 +77,19 @@ class MonitoringFacts:
     sync_always: bool
 
 
-async def nats_facts(client: Client, stream: str) -> NatsFacts:
-    """What the server reports. Unavailable when it does not answer."""
+async def nats_facts(client: Client, stream: str, seconds: float = SECONDS) -> NatsFacts:
+    """What the server reports. Unavailable when it does not answer a request within `seconds`."""
     server = client.connected_server_version
     version = (server.major, server.minor, server.patch)
     try:
-        account = await _request(client, "INFO")
+        account = await _request(client, "INFO", seconds)
         before = moment.now()
-        info = await _request(client, f"STREAM.INFO.{stream}")
+        info = await _request(client, f"STREAM.INFO.{stream}", seconds)
         after = moment.now()
         exists = "error" not in info
         consumers = await holders(client.jetstream(), stream) if exists else []
-        listening = await _request(client, "STREAM.NAMES", {"subject": live_batch.subject(stream)}) if exists else {}
+        live = {"subject": live_batch.subject(stream)}
+        listening = await _request(client, "STREAM.NAMES", seconds, live) if exists else {}
     except nats.errors.NoRespondersError:
         return NatsFacts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -132,9 +133,11 @@ async def monitoring_facts(url: str) -> MonitoringFacts:
         ) from error
 
 
-async def _request(client: Client, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+async def _request(
+    client: Client, subject: str, seconds: float, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     # not parsed by nats-py, whose classes have neither the server's time nor those of the first and last message
-    reply = await client.request(api_subject(client, subject), orjson.dumps(body or {}), timeout=SECONDS)
+    reply = await client.request(api_subject(client, subject), orjson.dumps(body or {}), timeout=seconds)
     answer: dict[str, Any] = orjson.loads(reply.data)
     return answer
 

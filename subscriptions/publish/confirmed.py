@@ -30,7 +30,7 @@ from eventscope.subscriptions.publish.trust import Answer, AnswerTrust
 if TYPE_CHECKING:  # it loads the MongoDB driver, which services that only publish do without
     from eventscope.subscriptions.live.log_key import LogKey
 
-AGAIN_SECONDS: Final = 2.0  # after which an event without an answer is sent again
+AGAIN_SECONDS: Final = 2.0
 DEADLINE_SECONDS: Final = 10.0
 MOST_UNSENT: Final = 1024 * 1024  # bytes
 
@@ -47,7 +47,17 @@ class _Request:
 class ConfirmedPublisher:
     """Publishes events and waits for their outcome. Made by `open_confirmed`."""
 
-    def __init__(self, client: Client, stream: str, subjects: Sequence[str], key: "LogKey | None" = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        subjects: Sequence[str],
+        key: "LogKey | None" = None,
+        again_seconds: float = AGAIN_SECONDS,
+    ) -> None:
+        self.deadline_seconds = DEADLINE_SECONDS
+        """How long `publish` waits for an outcome if its caller does not say it."""
+        self._again_seconds = again_seconds
         self.trust = AnswerTrust(key)
         self.inbox = client.new_inbox()
         self._client = client
@@ -61,7 +71,7 @@ class ConfirmedPublisher:
         *,
         together: bool,
         expected: Sequence[int | None] = (),
-        seconds: float = DEADLINE_SECONDS,
+        seconds: float | None = None,
     ) -> list[StoredEvent]:
         """Publish one event, or several `together`: all are stored, or none.
 
@@ -86,11 +96,12 @@ class ConfirmedPublisher:
         check_size(name, payload, headers, MOST_BYTES, self._client.max_payload)
         subject = subject_of(str(events[0]["type"]), self._subjects)
         request = self._requests[token] = _Request(payload, [str(event["messageId"]) for event in events])
+        seconds = self.deadline_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(seconds):
                 while not request.answer.done():
                     await self._send(subject, payload, headers)
-                    await asyncio.wait([request.answer], timeout=AGAIN_SECONDS)
+                    await asyncio.wait([request.answer], timeout=self._again_seconds)
         except TimeoutError:
             raise Unavailable(f"no outcome within {seconds:g} seconds; publish again with the same messageId") from None
         finally:
@@ -109,28 +120,35 @@ class ConfirmedPublisher:
     async def _send(self, subject: str, payload: bytes, headers: Mapping[str, Any]) -> None:
         if self._client.pending_data_size > MOST_UNSENT:
             # nats-py would wait for room, and swallow the cancellation that ends the wait at the deadline
-            await asyncio.sleep(AGAIN_SECONDS / 10)
+            await asyncio.sleep(self._again_seconds / 10)
             return
         try:
             # a copy, since nats-py adds to the headers it is given
-            await self._client.jetstream().publish(subject, payload, timeout=AGAIN_SECONDS, headers=dict(headers))
+            await self._client.jetstream().publish(subject, payload, timeout=self._again_seconds, headers=dict(headers))
         except nats.js.errors.APIError as error:
             raise Unavailable(f"JetStream accepts no events now: {error.description}") from error
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError):
             if (reason := violation_on(self._client, subject)) is not None:
                 raise Unavailable(reason) from None
-            await asyncio.sleep(AGAIN_SECONDS / 10)  # it may have arrived all the same; only the answer shows that
+            await asyncio.sleep(
+                self._again_seconds / 10
+            )  # it may have arrived all the same; only the answer shows that
 
 
 @asynccontextmanager
 async def open_confirmed(
-    client: Client, stream: str, subjects: Sequence[str], key: "LogKey | None" = None
+    client: Client,
+    stream: str,
+    subjects: Sequence[str],
+    key: "LogKey | None" = None,
+    again_seconds: float = AGAIN_SECONDS,
 ) -> AsyncIterator[ConfirmedPublisher]:
     """A publisher on that connection, for the length of the block; one with the log's key accepts sealed answers only.
 
-    Without the key it accepts any answer that is about its events.
+    Without the key it accepts any answer that is about its events. An event without an answer is sent again every
+    `again_seconds`.
     """
-    publisher = ConfirmedPublisher(client, stream, subjects, key)
+    publisher = ConfirmedPublisher(client, stream, subjects, key, again_seconds)
     subscription = await client.subscribe(f"{publisher.inbox}.*", cb=publisher.receive)
     try:
         yield publisher

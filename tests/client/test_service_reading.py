@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope import EventsService
-from eventscope.client import api as api_client
+from eventscope.client.api import ApiClient
 from eventscope.client.event import Event, NewEvent
 from eventscope.client.filters import FilterArgs
 from eventscope.errors import BadInput, NotAnswered, Unavailable
@@ -165,17 +165,15 @@ async def test_a_state_with_expired_events_is_reported_as_such(
     ]
 
 
-async def test_reading_waits_for_an_api_that_restarts(
-    settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api_client, "RETRY_SECONDS", (0.1,) * 600)  # however long it takes to start on this machine
+async def test_reading_waits_for_an_api_that_restarts(settings: Settings, log: Log, client: Client) -> None:
     await fill(log, [_message(n) for n in range(450)], FOR_EVER)
     settings = settings.model_copy(update={"port": free()})
     seen = []
-    async with (
-        EventsService.connect(api_url=f"http://127.0.0.1:{settings.port}") as service,
-        AsyncExitStack() as on,
-    ):
+    url = f"http://127.0.0.1:{settings.port}"
+    queries = ApiClient(url, retry_seconds=(0.1,) * 600)  # however long it takes to start on this machine
+    service = EventsService(None, queries, url)
+    async with AsyncExitStack() as on:
+        on.push_async_callback(queries.close)
         api = await on.enter_async_context(eventscope_process(settings, "serve", "--no-ingest"))
         await until(lambda: _answers(service))
         async with aclosing(service.replay_events()) as events:

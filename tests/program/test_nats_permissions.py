@@ -11,10 +11,9 @@ from eventscope.errors import CannotStart, Unavailable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.subscriptions.nats import diagnostics
 from eventscope.subscriptions.nats.client import NatsClient, violations_text
 from eventscope.subscriptions.nats.stream import connect, ensure
-from eventscope.subscriptions.publish import confirmed
+from eventscope.subscriptions.publish.confirmed import open_confirmed
 from tests.support.api_server import running_api
 from tests.support.locked_nats import locked_nats
 from tests.support.until import until
@@ -37,13 +36,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def examined(settings: Settings) -> dict[str, Finding]:
-    return {finding.check: finding for finding in await examine(settings, Options()) if finding.level is Level.BROKEN}
+    return {
+        finding.check: finding
+        for finding in await examine(settings, Options(nats_seconds=0.3))
+        if finding.level is Level.BROKEN
+    }
 
 
-async def test_the_doctor_reports_what_is_not_permitted(
-    settings: Settings, log: Log, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(diagnostics, "SECONDS", 0.3)
+async def test_the_doctor_reports_what_is_not_permitted(settings: Settings, log: Log, url: str) -> None:
     theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_jetstream")})
     found = await examined(theirs)
     said = 'NATS refuses what Eventscope needs: Permissions Violation for Publish to "$JS.API.INFO"'
@@ -70,11 +70,10 @@ async def test_a_stream_without_permission_is_not_reported_as_a_silent_jetstream
             await ensure(client.jetstream(timeout=0.3), "EVENTS", ["events.>"])
 
 
-async def test_publishing_without_permission_is_reported_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirmed, "AGAIN_SECONDS", 0.3)
+async def test_publishing_without_permission_is_reported_at_once(url: str) -> None:
     async with (
         await connect(url.replace("USER", "without_events"), "test") as client,
-        confirmed.open_confirmed(client, "EVENTS", ["secret.>"]) as publisher,
+        open_confirmed(client, "EVENTS", ["secret.>"], again_seconds=0.3) as publisher,
     ):
         with pytest.raises(Unavailable, match=r'NATS refuses it: .* Publish to "secret\.user\.created"'):
             await publisher.publish([{"type": "user.created"}], together=False, seconds=60)

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 import httpx
 import pytest
+from nats.aio.client import Client
 
 from eventscope.envelopes import setting
 from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.subscriptions.publish import confirmed
+from tests.support.api_server import running_api
 from tests.support.event_services import connected_service
 from tests.support.ingesters import has_lease, ingester, wait_for_events
 from tests.support.until import until
@@ -150,10 +151,11 @@ async def test_what_cannot_be_published_is_refused_beforehand(api: str, settings
 
 
 async def test_without_an_ingester_the_publisher_gets_the_error_that_there_is_no_outcome(
-    api: str, log: Log, monkeypatch: Any
+    settings: Settings, log: Log, client: Client
 ) -> None:
-    monkeypatch.setattr(confirmed.ConfirmedPublisher.publish, "__kwdefaults__", {"seconds": 0.5})
-    [error] = (await _ask(api, PUBLISH, {"type": "a.b", "messageId": "m1"}))["errors"]
+    async with running_api(settings) as api:
+        api.services.publisher.deadline_seconds = 0.5
+        error = await api.refusal(PUBLISH, input={"type": "a.b", "messageId": "m1"})
     assert error["extensions"]["code"] == "UNAVAILABLE"
 
 
