@@ -38,29 +38,30 @@ AWAY: Final = {"message": "MongoDB does not answer now", "extensions": {"code": 
 
 
 @pytest.fixture
-def teller(log: Log, client: Client, settings: Settings) -> Announcer:
+def announcer(log: Log, client: Client, settings: Settings) -> Announcer:
     return Announcer(log, client, settings.stream)
 
 
 @asynccontextmanager
 async def behind_a_line(
-    settings: Settings, teller: Announcer, history: int = HISTORY
+    settings: Settings, announcer: Announcer, history: int = HISTORY
 ) -> AsyncIterator[tuple[RunningApi, Proxy]]:
     """An API whose MongoDB is behind a proxy of its own, with a history to read."""
     for _ in range(0, HISTORY, 10):
-        await teller.store(*[THING | {"data": "x" * LARGE}] * 10)
+        await announcer.store(*[THING | {"data": "x" * LARGE}] * 10)
     async with running_proxy(urlsplit(settings.mongo_url).port or 0) as line:
         own = settings.model_copy(update={"mongo_url": f"mongodb://{line.host}/?directConnection=true"})
-        await teller.beat(HISTORY)  # as an ingester does by then: there is a key, and the API reads it at its start
+        # as an ingester does by then: there is a key, and the API reads it at its start
+        await announcer.beat(HISTORY)
         async with running_api(own) as api:
             yield api, line
             await line.cut()  # motor closes with a call that blocks the loop, and the proxy runs in that loop
 
 
 async def test_over_websocket_it_is_an_error_and_nothing_after_it_and_the_gql_client_raises_it(
-    settings: Settings, teller: Announcer
+    settings: Settings, announcer: Announcer
 ) -> None:
-    async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
+    async with behind_a_line(settings, announcer) as (api, line), AsyncExitStack() as stack:
         gql = await stack.enter_async_context(GQL(transport=WebsocketsTransport(url=api.socket_url)))
         counts = gql.subscribe(GraphQLRequest(OPERATIONS["stats"]))
         await anext(counts)
@@ -69,7 +70,7 @@ async def test_over_websocket_it_is_an_error_and_nothing_after_it_and_the_gql_cl
             await socket.say(subscribe(name, OPERATIONS[name]))
             assert (await socket.hear())["type"] == "next"
         await line.cut()
-        await teller.happen(1, **THING)
+        await announcer.happen(1, **THING)
         for name, socket in sockets.items():
             while (message := await socket.hear())["type"] == "next":
                 assert "errors" not in message["payload"], name
@@ -86,16 +87,16 @@ async def test_over_websocket_it_is_an_error_and_nothing_after_it_and_the_gql_cl
 
 
 async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_complete(
-    settings: Settings, teller: Announcer
+    settings: Settings, announcer: Announcer
 ) -> None:
-    async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
+    async with behind_a_line(settings, announcer) as (api, line), AsyncExitStack() as stack:
         streams = {
             name: await stack.enter_async_context(open_stream(api.http, query)) for name, query in OPERATIONS.items()
         }
         for stream in streams.values():
             await stream.next()
         await line.cut()
-        await teller.happen(1, **THING)
+        await announcer.happen(1, **THING)
         for stream in streams.values():
             while "errors" not in (result := (await stream.hear())[1]):
                 pass
@@ -108,7 +109,7 @@ async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_c
 
 
 async def test_a_fault_in_sending_to_one_subscriber_ends_only_that_one_with_an_error(
-    settings: Settings, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings, announcer: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     faulty: list[str] = []
     send, put = WebSocketSink.send, WebSocketSink.put
@@ -133,14 +134,14 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_only_that_one_with_an_e
             await one.say(subscribe(id, feed))
             assert (await one.hear())["payload"]["data"]["events"] == {"__typename": "CaughtUp"}
         faulty.append("bad")
-        await teller.happen(1)
+        await announcer.happen(1)
         is_told(await socket.hear(), "bad", caplog)
         assert await socket.is_open()
         assert (await other.hear())["payload"]["data"]["events"] == {"__typename": "Event", "position": 1}
         await socket.say(subscribe("bad", feed))  # from history
         is_told(await socket.hear(), "bad", caplog)
         faulty.clear()
-        await teller.happen(1)
+        await announcer.happen(1)
         assert (await other.hear())["payload"]["data"]["events"] == {"__typename": "Event", "position": 2}
         assert await socket.is_open()
 

@@ -36,32 +36,32 @@ VARIABLES = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url) as world:
-        yield world
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url) as sample:
+        yield sample
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ordinary(world: SampleApi) -> AsyncIterator[RunningApi]:
+async def ordinary(sample: SampleApi) -> AsyncIterator[RunningApi]:
     """An API over the same log that takes the ordinary path."""
-    async with running_api(world.settings.model_copy(update={"compiled": False, "tail_events": 0})) as api:
+    async with running_api(sample.settings.model_copy(update={"compiled": False, "tail_events": 0})) as api:
         yield api
 
 
 @pytest.mark.parametrize("variables", VARIABLES, ids=str)
 async def test_a_repeated_request_gets_the_same_answer_as_on_the_ordinary_path(
-    world: SampleApi, ordinary: RunningApi, variables: dict[str, object]
+    sample: SampleApi, ordinary: RunningApi, variables: dict[str, object]
 ) -> None:
     body = orjson.dumps({"query": QUERY, "variables": variables})
     headers = {"content-type": "application/json"}
     expected = await ordinary.http.post("/graphql", content=body, headers=headers)
     for _ in range(4):
-        answer = await world.api.http.post("/graphql", content=body, headers=headers)
+        answer = await sample.api.http.post("/graphql", content=body, headers=headers)
         assert (answer.status_code, answer.content) == (expected.status_code, expected.content)
 
 
-async def test_no_more_is_cached_than_there_is_room_for(world: SampleApi) -> None:
-    app = build(world.settings, world.api.services)
+async def test_no_more_is_cached_than_there_is_room_for(sample: SampleApi) -> None:
+    app = build(sample.settings, sample.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
     assert endpoint._fast_path is not None
     path = replace(endpoint._fast_path, most_plans=5)
@@ -81,8 +81,8 @@ async def test_no_more_is_cached_than_there_is_room_for(world: SampleApi) -> Non
     assert long not in path.plans
 
 
-async def test_cached_plans_are_dropped_with_their_documents(world: SampleApi) -> None:
-    app = build(world.settings, world.api.services)
+async def test_cached_plans_are_dropped_with_their_documents(sample: SampleApi) -> None:
+    app = build(sample.settings, sample.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
     path = endpoint._fast_path
     assert path is not None

@@ -23,14 +23,14 @@ ENDLESS = "subscription { events { __typename } }"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url) as world:
-        yield world
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url) as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
-def url(world: SampleApi) -> str:
-    return world.api.socket_url
+def url(sample: SampleApi) -> str:
+    return sample.api.socket_url
 
 
 # opening
@@ -285,7 +285,7 @@ async def test_completing_an_unknown_operation_is_no_error(url: str) -> None:
         assert await socket.is_open()
 
 
-async def test_the_21st_concurrent_operation_gets_an_error_and_the_others_continue(url: str, world: SampleApi) -> None:
+async def test_the_21st_concurrent_operation_gets_an_error_and_the_others_continue(url: str, sample: SampleApi) -> None:
     async with open_socket(url) as socket:
         for n in range(20):
             await socket.say(subscribe(f"s{n}", ENDLESS))
@@ -294,10 +294,10 @@ async def test_the_21st_concurrent_operation_gets_an_error_and_the_others_contin
         answer = await socket.hear()
         assert (answer["id"], answer["type"]) == ("more", "error")
         assert [error["extensions"]["code"] for error in answer["payload"]] == ["QUERY_TOO_COMPLEX"]
-        assert world.api.services.feed.subscribers == 20
+        assert sample.api.services.feed.subscribers == 20
         await socket.say({"id": "s7", "type": "complete"}, subscribe("more", FINE))
         assert (await socket.hear())["payload"] == NEXT
-    await until(lambda: world.api.services.feed.subscribers == 0)
+    await until(lambda: sample.api.services.feed.subscribers == 0)
 
 
 async def test_each_operation_on_a_connection_has_its_own_budget(url: str) -> None:

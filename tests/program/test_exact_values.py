@@ -38,9 +38,9 @@ LONG = ("12345678901234567890123", "does not fit into 64 bits")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url) as world:
-        yield world
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url) as sample:
+        yield sample
 
 
 def written(text: str, value: str) -> str:
@@ -78,12 +78,12 @@ def check(error: Any, message: str, place: str) -> None:
 @pytest.mark.parametrize("asked", [publishing, finding])
 @pytest.mark.parametrize(("accept", "status"), [(JSON, 200), (NEW, 400)])
 async def test_a_variable_that_would_be_changed_is_refused_with_its_place(
-    world: SampleApi, value: str, message: str, asked: Any, accept: str, status: int
+    sample: SampleApi, value: str, message: str, asked: Any, accept: str, status: int
 ) -> None:
     query, variables, place = asked(value)
     headers = {"content-type": JSON, "accept": accept}
     for _ in range(2):  # a repeated request may take another path
-        response = await world.api.http.post("/graphql", content=body(query, variables), headers=headers)
+        response = await sample.api.http.post("/graphql", content=body(query, variables), headers=headers)
         [error] = response.json()["errors"]
         check(error, message, place)
         assert response.json().get("data") is None
@@ -93,17 +93,17 @@ async def test_a_variable_that_would_be_changed_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
-async def test_the_same_holds_in_an_address(world: SampleApi, value: str, message: str) -> None:
+async def test_the_same_holds_in_an_address(sample: SampleApi, value: str, message: str) -> None:
     query, variables, place = finding(value)
-    response = await world.api.http.get("/graphql", params={"query": query, "variables": variables})
+    response = await sample.api.http.get("/graphql", params={"query": query, "variables": variables})
     check(response.json()["errors"][0], message, place)
 
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
-async def test_the_same_holds_in_an_event_stream(world: SampleApi, value: str, message: str) -> None:
+async def test_the_same_holds_in_an_event_stream(sample: SampleApi, value: str, message: str) -> None:
     query, variables, place = following(value)
     headers = {"content-type": JSON, "accept": EVENTS}
-    response = await world.api.http.post("/graphql", content=body(query, variables), headers=headers)
+    response = await sample.api.http.post("/graphql", content=body(query, variables), headers=headers)
     if (value, message) == LONG:  # the operation is wrong, and not the request
         check(orjson.loads(response.text.partition("data: ")[2].partition("\n")[0])["errors"][0], message, place)
     else:
@@ -114,11 +114,11 @@ async def test_the_same_holds_in_an_event_stream(world: SampleApi, value: str, m
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
 @pytest.mark.parametrize("asked", [publishing, finding, following])
 async def test_the_same_holds_over_a_websocket_which_stays_open(
-    world: SampleApi, value: str, message: str, asked: Any
+    sample: SampleApi, value: str, message: str, asked: Any
 ) -> None:
     query, variables, place = asked(value)
     payload = body(query, variables).decode()
-    async with open_socket(world.api.socket_url) as socket:
+    async with open_socket(sample.api.socket_url) as socket:
         await socket.say(written('{"id": "1", "type": "subscribe", "payload": ~}', payload))
         answer = await socket.hear()
         assert answer["id"] == "1"
@@ -130,20 +130,20 @@ async def test_the_same_holds_over_a_websocket_which_stays_open(
         assert await socket.is_open()
 
 
-async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_it_contains(world: SampleApi) -> None:
-    async with open_socket(world.api.socket_url, init=False) as socket:
+async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_it_contains(sample: SampleApi) -> None:
+    async with open_socket(sample.api.socket_url, init=False) as socket:
         await socket.say(written('{"type": "ping", "payload": {"n": 1e999, "m": ~}}', "9" * 5000))
         assert await socket.hear() == {"type": "pong"}
         await socket.say('{"id": "1", "type": "subscribe", "payload": {"query": "{ log { head } }", "n": 1e999}}')
         assert (await socket.end())[0] == 4401
-    async with open_socket(world.api.socket_url) as socket:
+    async with open_socket(sample.api.socket_url) as socket:
         await socket.say('{"id": "1", "type": "subscribe", "payload": {"query": 1e999}}')
         assert (await socket.end())[0] == 4400
-    async with open_socket(world.api.socket_url) as socket:
+    async with open_socket(sample.api.socket_url) as socket:
         deep = "[" * 30_000 + "]" * 30_000
         await socket.say(written('{"type": "ping", "payload": {"n": 1e999, "m": ~}}', deep))
         assert (await socket.end())[0] == 4400
-    async with open_socket(world.api.socket_url) as socket:
+    async with open_socket(sample.api.socket_url) as socket:
         await socket.say(
             {"id": "1", "type": "subscribe", "payload": {"query": "subscription { events { __typename } }"}}
         )
@@ -166,9 +166,9 @@ async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_it_cont
     ],
 )
 async def test_a_literal_that_would_be_changed_is_refused(
-    world: SampleApi, value: str, message: str, query: str
+    sample: SampleApi, value: str, message: str, query: str
 ) -> None:
-    error = await world.api.refusal(written(query, value))
+    error = await sample.api.refusal(written(query, value))
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert message.partition("{}")[2].strip() in error["message"]
     assert value[:20] in error["message"]
@@ -176,16 +176,16 @@ async def test_a_literal_that_would_be_changed_is_refused(
         assert "items[1].price" in error["message"]
 
 
-async def test_a_missing_variable_within_a_literal_is_refused(world: SampleApi) -> None:
+async def test_a_missing_variable_within_a_literal_is_refused(sample: SampleApi) -> None:
     for query in (
         'query ($x: JSON) { events(filter: { data: [{ path: "n", eq: { a: $x } }] }) { nodes { id } } }',
         'mutation ($x: JSON) { publishEvent(input: { type: "a.b", data: { a: $x } }) { messageId } }',
     ):
-        assert (await world.api.refusal(query))["extensions"]["code"] == "BAD_USER_INPUT"
+        assert (await sample.api.refusal(query))["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_key_given_twice_in_a_literal_is_refused(world: SampleApi) -> None:
-    error = await world.api.refusal(
+async def test_a_key_given_twice_in_a_literal_is_refused(sample: SampleApi) -> None:
+    error = await sample.api.refusal(
         'mutation { publishEvent(input: { type: "a.b", data: { a: 1, a: 2 } }) { messageId } }'
     )
     assert error["extensions"]["code"] == "BAD_USER_INPUT"

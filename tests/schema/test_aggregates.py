@@ -28,10 +28,10 @@ EVENTS = """query ($type: String!, $id: ID!, $order: Order, $first: Int, $after:
 }"""
 
 
-def heads(world: SampleApi) -> dict[tuple[str, str], dict[str, Any]]:
+def heads(sample: SampleApi) -> dict[tuple[str, str], dict[str, Any]]:
     """The heads, computed again from the events."""
     folded: dict[tuple[str, str], dict[str, Any]] = {}
-    for event in world.events:
+    for event in sample.events:
         if "aggregateType" in event:
             key = (event["aggregateType"], event["aggregateId"])
             folded[key] = advanced(folded.get(key), event)
@@ -56,40 +56,40 @@ def advanced(head: dict[str, Any] | None, event: EventDocument) -> dict[str, Any
     }
 
 
-def in_order(world: SampleApi, order: str) -> list[dict[str, Any]]:
+def in_order(sample: SampleApi, order: str) -> list[dict[str, Any]]:
     """The heads, the most recently changed or created first."""
-    newest_first = world.events[::-1] if order == "RECENTLY_CHANGED" else world.events
+    newest_first = sample.events[::-1] if order == "RECENTLY_CHANGED" else sample.events
     keys = [(event["aggregateType"], event["aggregateId"]) for event in newest_first if "aggregateType" in event]
     names = list(dict.fromkeys(keys))
-    found = heads(world)
+    found = heads(sample)
     return [found[name] for name in (names if order == "RECENTLY_CHANGED" else names[::-1])]
 
 
-async def listed(world: SampleApi, size: int = 1000, **asked: Any) -> list[dict[str, Any]]:
+async def listed(sample: SampleApi, size: int = 1000, **asked: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after = None
     while True:
-        page = (await world.api.ask(PAGE, first=size, after=after, **asked))["aggregates"]
+        page = (await sample.api.ask(PAGE, first=size, after=after, **asked))["aggregates"]
         found += page["nodes"]
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             return found
 
 
-async def test_a_head_is_what_its_events_add_up_to(world: SampleApi) -> None:
-    for (type, id), head in heads(world).items():
-        assert await world.api.ask(ONE, type=type, id=id) == {"aggregate": head}
+async def test_a_head_is_what_its_events_add_up_to(sample: SampleApi) -> None:
+    for (type, id), head in heads(sample).items():
+        assert await sample.api.ask(ONE, type=type, id=id) == {"aggregate": head}
 
 
-async def test_an_aggregate_that_never_existed_is_null(world: SampleApi) -> None:
-    assert await world.api.ask(ONE, type="user", id="nobody") == {"aggregate": None}
-    assert await world.api.ask(ONE, type="vendor", id="u1") == {"aggregate": None}
+async def test_an_aggregate_that_never_existed_is_null(sample: SampleApi) -> None:
+    assert await sample.api.ask(ONE, type="user", id="nobody") == {"aggregate": None}
+    assert await sample.api.ask(ONE, type="vendor", id="u1") == {"aggregate": None}
 
 
 @pytest.mark.parametrize("order", ["RECENTLY_CHANGED", "RECENTLY_CREATED"])
 @pytest.mark.parametrize("size", [4, 1000])
-async def test_the_pages_in_either_order_contain_all_aggregates(world: SampleApi, order: str, size: int) -> None:
-    assert await listed(world, size, order=order) == in_order(world, order)
+async def test_the_pages_in_either_order_contain_all_aggregates(sample: SampleApi, order: str, size: int) -> None:
+    assert await listed(sample, size, order=order) == in_order(sample, order)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ async def test_the_pages_in_either_order_contain_all_aggregates(world: SampleApi
         {"deleted": False, "type": "user"},
     ],
 )
-async def test_a_filter_selects_exactly_the_aggregates_that_match(world: SampleApi, filter: dict[str, Any]) -> None:
-    wanted = [head for head in in_order(world, "RECENTLY_CHANGED") if means(filter, head)]
-    assert await listed(world, 3, filter=filter) == wanted
-    counted = await world.api.ask(PAGE, filter=filter)
+async def test_a_filter_selects_exactly_the_aggregates_that_match(sample: SampleApi, filter: dict[str, Any]) -> None:
+    wanted = [head for head in in_order(sample, "RECENTLY_CHANGED") if means(filter, head)]
+    assert await listed(sample, 3, filter=filter) == wanted
+    counted = await sample.api.ask(PAGE, filter=filter)
     assert counted["aggregates"]["totalCount"] == {"atLeast": len(wanted), "exact": len(wanted)}
 
 
@@ -122,41 +122,41 @@ def means(filter: dict[str, Any], head: dict[str, Any]) -> bool:
     )
 
 
-async def test_some_aggregates_are_deleted_and_some_are_not(world: SampleApi) -> None:
-    assert {head["deleted"] for head in heads(world).values()} == {True, False}
+async def test_some_aggregates_are_deleted_and_some_are_not(sample: SampleApi) -> None:
+    assert {head["deleted"] for head in heads(sample).values()} == {True, False}
 
 
-async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi) -> None:
-    async with running_api(world.settings, SearchLimits(most_counted=5)) as api:
+async def test_a_total_beyond_the_limit_is_marked_as_such(sample: SampleApi) -> None:
+    async with running_api(sample.settings, SearchLimits(most_counted=5)) as api:
         answer = await api.ask(PAGE)
     assert answer["aggregates"]["totalCount"] == {"atLeast": 5, "exact": None}
 
 
 @pytest.mark.parametrize("order", ["OLDEST_FIRST", "NEWEST_FIRST"])
-async def test_an_aggregate_lists_its_own_events_in_pages(world: SampleApi, order: str) -> None:
-    mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u2"]
+async def test_an_aggregate_lists_its_own_events_in_pages(sample: SampleApi, order: str) -> None:
+    mine = [e for e in sample.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u2"]
     wanted = [{"id": event["messageId"], "version": n} for n, event in enumerate(mine, start=1)]
     found: list[Any] = []
     page: Any = {"pageInfo": {"hasNextPage": True, "endCursor": None}}
     while page["pageInfo"]["hasNextPage"]:
         after = page["pageInfo"]["endCursor"]
-        answer = await world.api.ask(EVENTS, type="user", id="u2", order=order, first=4, after=after)
+        answer = await sample.api.ask(EVENTS, type="user", id="u2", order=order, first=4, after=after)
         page = answer["aggregate"]["events"]
         assert page["totalCount"] == {"exact": len(wanted)}
         found += page["nodes"]
     assert found == (wanted if order == "OLDEST_FIRST" else wanted[::-1])
 
 
-async def test_an_event_leads_to_its_aggregate(world: SampleApi) -> None:
-    answer = await world.api.ask(
+async def test_an_event_leads_to_its_aggregate(sample: SampleApi) -> None:
+    answer = await sample.api.ask(
         f"{{ events(first: 1000, order: OLDEST_FIRST) {{ nodes {{ id aggregate {{ {HEAD} }} }} }} }}"
     )
-    found = heads(world)
+    found = heads(sample)
     wanted = [
         {
             "id": event["messageId"],
             "aggregate": found[event["aggregateType"], event["aggregateId"]] if "aggregateType" in event else None,
         }
-        for event in world.events
+        for event in sample.events
     ]
     assert answer["events"]["nodes"] == wanted

@@ -36,10 +36,10 @@ FIELDS = """query ($prefix: String) { eventTypes(prefix: $prefix) {
 } }"""
 
 
-def recounted(world: SampleApi, prefix: str) -> list[dict[str, Any]]:
+def recounted(sample: SampleApi, prefix: str) -> list[dict[str, Any]]:
     found = []
-    for type in sorted({event["type"] for event in world.events if event["type"].startswith(prefix)}):
-        events = [event for event in world.events if event["type"] == type]
+    for type in sorted({event["type"] for event in sample.events if event["type"].startswith(prefix)}):
+        events = [event for event in sample.events if event["type"] == type]
         times, of = (
             [e["timestamp"] for e in events],
             Counter(e["aggregateType"] for e in events if "aggregateType" in e),
@@ -59,9 +59,9 @@ def recounted(world: SampleApi, prefix: str) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def api_of(world: SampleApi, events: list[dict[str, Any]]) -> AsyncIterator[RunningApi]:
+async def api_of(sample: SampleApi, events: list[dict[str, Any]]) -> AsyncIterator[RunningApi]:
     """An API over a log of these events, whose fields are counted."""
-    own: Settings = world.settings.model_copy(update={"mongo_database": f"catalogue_{uuid.uuid4().hex[:12]}"})
+    own: Settings = sample.settings.model_copy(update={"mongo_database": f"catalogue_{uuid.uuid4().hex[:12]}"})
     async with open_log(own.mongo_url, own.mongo_database) as log:
         await prepare(log)
         await fill(log, [orjson.dumps(event) for event in events], {"*": 0})
@@ -74,7 +74,7 @@ async def api_of(world: SampleApi, events: list[dict[str, Any]]) -> AsyncIterato
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shop(world: SampleApi) -> AsyncIterator[RunningApi]:
+async def shop(sample: SampleApi) -> AsyncIterator[RunningApi]:
     """A log of orders, and of a thousand and one types with a common prefix."""
     now = moment.now()
     datas: list[Any] = [
@@ -87,13 +87,13 @@ async def shop(world: SampleApi) -> AsyncIterator[RunningApi]:
         for n, data in enumerate(datas)
     ]
     old = [{"type": "order.lost", "timestamp": moment.to_text(now - 30 * HOUR)}] * 5
-    async with api_of(world, [*orders, *old, *({"type": f"many.{n}"} for n in range(1001))]) as api:
+    async with api_of(sample, [*orders, *old, *({"type": f"many.{n}"} for n in range(1001))]) as api:
         yield api
 
 
-async def test_each_type_is_listed_with_its_counts_and_its_first_and_last_event(world: SampleApi) -> None:
-    answer = await world.api.ask(TYPES)
-    assert answer["eventTypes"] == recounted(world, "")
+async def test_each_type_is_listed_with_its_counts_and_its_first_and_last_event(sample: SampleApi) -> None:
+    answer = await sample.api.ask(TYPES)
+    assert answer["eventTypes"] == recounted(sample, "")
     assert len(answer["eventTypes"]) > 10
 
 
@@ -105,13 +105,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 
 @given(prefix=pieces | texts | st.sampled_from(["\ud7ff", "\U0010ffff", "user\U0010ffff", "\0"]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_a_prefix_is_taken_literally(world: SampleApi, prefix: str) -> None:
-    assert (await world.api.ask(TYPES, prefix=prefix))["eventTypes"] == recounted(world, prefix)
+async def test_a_prefix_is_taken_literally(sample: SampleApi, prefix: str) -> None:
+    assert (await sample.api.ask(TYPES, prefix=prefix))["eventTypes"] == recounted(sample, prefix)
 
 
-async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(world: SampleApi) -> None:
+async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(sample: SampleApi) -> None:
     types = ["x\ud7ff", "x\ud7ffy", "x\ue000", "x\U0010ffff", "x\U0010ffffy", "y"]
-    async with api_of(world, [{"type": type} for type in types]) as api:
+    async with api_of(sample, [{"type": type} for type in types]) as api:
         for prefix in (*types, "x", "\U0010ffff"):
             answer = await api.ask("query ($p: String) { eventTypes(prefix: $p) { type } }", p=prefix)
             assert answer["eventTypes"] == [{"type": type} for type in types if type.startswith(prefix)]
@@ -163,16 +163,16 @@ async def test_a_thousand_types_are_returned(shop: RunningApi) -> None:
         await resolver.event_types(log, "many.1", None, None, most=111)
 
 
-async def test_the_prefix_has_the_same_maximum_length_as_any_text(world: SampleApi) -> None:
-    await world.api.ask(TYPES, prefix="x" * 1024)
-    error = await world.api.refusal(TYPES, prefix="x" * 1025)
+async def test_the_prefix_has_the_same_maximum_length_as_any_text(sample: SampleApi) -> None:
+    await sample.api.ask(TYPES, prefix="x" * 1024)
+    error = await sample.api.refusal(TYPES, prefix="x" * 1025)
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}
 
 
-async def test_the_fields_of_all_types_are_one_read(world: SampleApi) -> None:
-    async with counted(world) as reads:
-        await world.api.ask("{ eventTypes { fields { path } drifts { path } driftCount fieldsCountedTo } }")
+async def test_the_fields_of_all_types_are_one_read(sample: SampleApi) -> None:
+    async with counted(sample) as reads:
+        await sample.api.ask("{ eventTypes { fields { path } drifts { path } driftCount fieldsCountedTo } }")
     assert reads == {"rollups": 1, "catalogue": 1, "meta": 1}
-    async with counted(world) as reads:
-        await world.api.ask("{ eventTypes { type count } }")
+    async with counted(sample) as reads:
+        await sample.api.ask("{ eventTypes { type count } }")
     assert reads == {"rollups": 1}

@@ -48,21 +48,21 @@ VARIABLES: tuple[tuple[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-async def test_a_long_token_is_not_repeated_whole(world: SampleApi, document: str) -> None:
-    await short(world, {"query": document})
+async def test_a_long_token_is_not_repeated_whole(sample: SampleApi, document: str) -> None:
+    await short(sample, {"query": document})
 
 
 @pytest.mark.parametrize(("document", "value"), VARIABLES, ids=range(len(VARIABLES)))
-async def test_a_long_value_is_not_repeated_whole(world: SampleApi, document: str, value: Any) -> None:
-    await short(world, {"query": document, "variables": {"v": value}})
+async def test_a_long_value_is_not_repeated_whole(sample: SampleApi, document: str, value: Any) -> None:
+    await short(sample, {"query": document, "variables": {"v": value}})
 
 
-async def test_a_long_name_of_an_operation_is_not_repeated_whole(world: SampleApi) -> None:
-    await short(world, {"query": "query a { __typename }", "operationName": NAME})
+async def test_a_long_name_of_an_operation_is_not_repeated_whole(sample: SampleApi) -> None:
+    await short(sample, {"query": "query a { __typename }", "operationName": NAME})
 
 
-async def short(world: SampleApi, body: dict[str, Any]) -> None:
-    response = await world.api.http.post("/graphql", json=body)
+async def short(sample: SampleApi, body: dict[str, Any]) -> None:
+    response = await sample.api.http.post("/graphql", json=body)
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert len(response.content) < MOST
 
@@ -81,8 +81,8 @@ async def short(world: SampleApi, body: dict[str, Any]) -> None:
     ],
 )
 async def test_a_very_long_integer_is_refused_as_such(
-    world: SampleApi, digits: int, type: str, question: str, words: str
+    sample: SampleApi, digits: int, type: str, question: str, words: str
 ) -> None:
-    error = await world.api.refusal(f"query ($v: {type}) {{ {question} }}", v=10**digits - 1)
+    error = await sample.api.refusal(f"query ($v: {type}) {{ {question} }}", v=10**digits - 1)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert words in error["message"]

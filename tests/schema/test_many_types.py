@@ -75,8 +75,8 @@ def messages() -> list[dict[str, Any]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def flood(world: SampleApi) -> AsyncIterator[Flood]:
-    own = world.settings.model_copy(update={"mongo_database": f"flood_{uuid.uuid4().hex[:12]}"})
+async def flood(sample: SampleApi) -> AsyncIterator[Flood]:
+    own = sample.settings.model_copy(update={"mongo_database": f"flood_{uuid.uuid4().hex[:12]}"})
     async with open_log(own.mongo_url, own.mongo_database) as log:
         await prepare(log)
         events = await fill(log, [orjson.dumps(message) for message in messages()], {"*": 30})
@@ -271,11 +271,11 @@ async def test_few_types_are_spelled_out_and_many_are_not_examined(flood: Flood)
         assert len(await store_types.types(log) or []) == MANY + len(USUAL)
 
 
-async def test_the_doctor_warns_of_many_types_and_of_ids_in_them(flood: Flood, world: SampleApi) -> None:
+async def test_the_doctor_warns_of_many_types_and_of_ids_in_them(flood: Flood, sample: SampleApi) -> None:
     [finding] = [one for one in await examine(flood.settings, Options()) if one.check == "event types"]
     assert finding.level == Level.WARNING
     assert "over 1000 types" in finding.found
     assert "user.0000" in finding.found
     assert "docs/publishing.md" in finding.advice
-    [fine] = [one for one in await examine(world.settings, Options()) if one.check == "event types"]
+    [fine] = [one for one in await examine(sample.settings, Options()) if one.check == "event types"]
     assert fine.level == Level.OK

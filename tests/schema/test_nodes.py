@@ -30,23 +30,23 @@ async def node(api: RunningApi, id: str, on: str, fields: str) -> Any:
 
 
 @in_the_world
-async def test_a_node_equals_the_object_that_the_query_for_its_type_returns(world: SampleApi) -> None:
-    ask = world.api.ask
-    for event in world.events[::40]:
+async def test_a_node_equals_the_object_that_the_query_for_its_type_returns(sample: SampleApi) -> None:
+    ask = sample.api.ask
+    for event in sample.events[::40]:
         asked = f"query ($id: ID!) {{ event(id: $id) {{ {EVENT} }} }}"
         found = (await ask(asked, id=event["messageId"]))["event"]
-        assert await node(world.api, found["id"], "Event", EVENT) == found
+        assert await node(sample.api, found["id"], "Event", EVENT) == found
     for found in (await ask(f"{{ aggregates(first: 100) {{ nodes {{ {AGGREGATE} }} }} }}"))["aggregates"]["nodes"]:
-        assert await node(world.api, found["id"], "Aggregate", AGGREGATE) == found
+        assert await node(sample.api, found["id"], "Aggregate", AGGREGATE) == found
         asked = f"query ($type: String!, $id: ID!) {{ aggregate(type: $type, id: $id) {{ {AGGREGATE} }} }}"
         assert (await ask(asked, type=found["type"], id=found["aggregateId"]))["aggregate"] == found
     for found in (await ask(f"{{ eventTypes {{ {EVENT_TYPE} }} }}"))["eventTypes"]:
-        again = await node(world.api, found["id"], "EventType", EVENT_TYPE)
+        again = await node(sample.api, found["id"], "EventType", EVENT_TYPE)
         assert again | {"perHour": 0} == found | {"perHour": 0}  # which depends on the moment
     for found in (await ask(f"{{ rejectedEvents {{ nodes {{ {REJECTED} }} }} }}"))["rejectedEvents"]["nodes"]:
-        assert await node(world.api, found["id"], "RejectedEvent", REJECTED) == found
+        assert await node(sample.api, found["id"], "RejectedEvent", REJECTED) == found
     found = (await ask(f"{{ log {{ {LOG} }} }}"))["log"]
-    assert await node(world.api, found["id"], "LogStatus", LOG) == found
+    assert await node(sample.api, found["id"], "LogStatus", LOG) == found
 
 
 @in_the_world
@@ -77,30 +77,30 @@ async def test_a_node_equals_the_object_that_the_query_for_its_type_returns(worl
         "x" * 5000,
     ],
 )
-async def test_an_id_without_an_object_returns_null(world: SampleApi, id: str) -> None:
-    answer = await world.api.ask("query ($id: ID!) { node(id: $id) { id } nodes(ids: [$id]) { id } }", id=id)
+async def test_an_id_without_an_object_returns_null(sample: SampleApi, id: str) -> None:
+    answer = await sample.api.ask("query ($id: ID!) { node(id: $id) { id } nodes(ids: [$id]) { id } }", id=id)
     assert answer == {"node": None, "nodes": [None]}
 
 
 @in_the_world
-async def test_nodes_are_in_the_order_of_their_ids_with_one_read_for_each_type(world: SampleApi) -> None:
-    known = [event["messageId"] for event in world.events[:30]]
+async def test_nodes_are_in_the_order_of_their_ids_with_one_read_for_each_type(sample: SampleApi) -> None:
+    known = [event["messageId"] for event in sample.events[:30]]
     asked = [*known, "rejected:2", "nothing", "aggregate:user/u1", *known[:2], "rejected:1", "type:user.created"]
     asked += ["aggregate:user/u2", "type:user.updated"]
-    async with counted(world) as reads:
-        found = (await world.api.ask("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=asked))["nodes"]
+    async with counted(sample) as reads:
+        found = (await sample.api.ask("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=asked))["nodes"]
     assert [one and one["id"] for one in found] == [None if id == "nothing" else id for id in asked]
     del reads["meta"]
     assert reads == {"events": 1, "aggregates": 1, "rejected": 1, "rollups": 1}
 
 
 @in_the_world
-async def test_each_requested_node_counts_against_the_limits(world: SampleApi) -> None:
+async def test_each_requested_node_counts_against_the_limits(sample: SampleApi) -> None:
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Event { effects(first: 100) { nodes { id } } } } }"
-    assert (await world.api.ask(query, ids=["x"] * 90))["nodes"] == [None] * 90
-    refusal = await world.api.refusal(query, ids=["x"] * 110)
+    assert (await sample.api.ask(query, ids=["x"] * 90))["nodes"] == [None] * 90
+    refusal = await sample.api.refusal(query, ids=["x"] * 110)
     assert refusal["extensions"]["code"] == "QUERY_TOO_COMPLEX"
-    refusal = await world.api.refusal("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["x"] * 1001)
+    refusal = await sample.api.refusal("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["x"] * 1001)
     assert refusal["extensions"] == {"code": "BAD_USER_INPUT", "field": "ids"}
 
 

@@ -48,36 +48,36 @@ async def alone(settings: Settings, log: Log, client: Client, ingesting: None) -
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("size", [30, 281, 1000])
-async def test_a_replay_returns_every_event_in_log_order(world: SampleApi, size: int) -> None:
-    assert await whole(world.api, size) == world.those()
+async def test_a_replay_returns_every_event_in_log_order(sample: SampleApi, size: int) -> None:
+    assert await whole(sample.api, size) == sample.those()
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_with_a_filter_returns_what_matches(world: SampleApi) -> None:
+async def test_a_replay_with_a_filter_returns_what_matches(sample: SampleApi) -> None:
     filter = {"eventTypes": ["user.*"], "userId": "bob"}
-    assert await whole(world.api, 10, filter=filter) == world.those(lambda event: means(filter, event))
+    assert await whole(sample.api, 10, filter=filter) == sample.those(lambda event: means(filter, event))
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_ends_with_the_event_at_the_cursor_given_as_its_end(world: SampleApi) -> None:
-    last = world.events[99]
-    ids = await whole(world.api, 40, upTo=cursor.encode("e", last["_id"], tag=await same_log.tag(world.log)))
-    assert ids == world.those()[:100]
-    end = cursor.encode("e", 10**15, tag=await same_log.tag(world.log))
-    assert await whole(world.api, 40, upTo=end) == world.those()
+async def test_a_replay_ends_with_the_event_at_the_cursor_given_as_its_end(sample: SampleApi) -> None:
+    last = sample.events[99]
+    ids = await whole(sample.api, 40, upTo=cursor.encode("e", last["_id"], tag=await same_log.tag(sample.log)))
+    assert ids == sample.those()[:100]
+    end = cursor.encode("e", 10**15, tag=await same_log.tag(sample.log))
+    assert await whole(sample.api, 40, upTo=end) == sample.those()
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: SampleApi) -> None:
-    _, replay = await page(world.api, first=20)
+async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(sample: SampleApi) -> None:
+    _, replay = await page(sample.api, first=20)
     after = replay["pageInfo"]["endCursor"]
     query = "query ($after: String) { events(order: OLDEST_FIRST, first: 5, after: $after) { nodes { id } } }"
-    answer = await world.api.ask(query, after=after)
-    assert [node["id"] for node in answer["events"]["nodes"]] == world.those()[20:25]
+    answer = await sample.api.ask(query, after=after)
+    assert [node["id"] for node in answer["events"]["nodes"]] == sample.those()[20:25]
     # and the other way round, then pinned to the present head
-    start = cursor.encode("e", world.events[19]["_id"], tag=await same_log.tag(world.log))
-    ids, _ = await page(world.api, first=5, after=start)
-    assert ids == world.those()[20:25]
+    start = cursor.encode("e", sample.events[19]["_id"], tag=await same_log.tag(sample.log))
+    ids, _ = await page(sample.api, first=5, after=start)
+    assert ids == sample.those()[20:25]
 
 
 async def test_a_replay_stays_as_it_was_at_its_first_page_whatever_arrives(
@@ -118,6 +118,6 @@ async def publish(client: Client, prefix: str, numbers: range, log: Log) -> None
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("cursor", ["e1-ffffffff", "e2-1", "e01"])
-async def test_a_cursor_that_no_replay_of_this_log_issues_is_refused(world: SampleApi, cursor: str) -> None:
-    error = await world.api.refusal("query ($after: String) { replay(after: $after) { nodes { id } } }", after=cursor)
+async def test_a_cursor_that_no_replay_of_this_log_issues_is_refused(sample: SampleApi, cursor: str) -> None:
+    error = await sample.api.refusal("query ($after: String) { replay(after: $after) { nodes { id } } }", after=cursor)
     assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "after")

@@ -22,7 +22,7 @@ from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages.parse import parse_message
 from tests.support.api_server import RunningApi, running_api
 
-STREAM = "WORLD"
+STREAM = "SAMPLE"
 START = moment.from_text("2026-03-02T00:00:00Z")  # a Monday
 RETENTION = {"*": 0.0, "websocket.*": 30.0, "session.*": 1.0}
 
@@ -51,7 +51,7 @@ class SampleApi:
     rejected: list[bytes]
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("the world")  # hypothesis would print every event
+        printer.text("the sample")  # hypothesis would print every event
 
     @property
     def log(self) -> Log:
@@ -68,7 +68,7 @@ async def sample_api(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterato
     """An API over the sample log, in a database of its own, for the length of the block, with `more` settings."""
     settings = Settings(
         mongo_url=mongo_url,
-        mongo_database=f"world_{uuid.uuid4().hex[:12]}",
+        mongo_database=f"sample_{uuid.uuid4().hex[:12]}",
         nats_url=nats_url,
         stream=STREAM,
         retention=RETENTION,

@@ -20,14 +20,9 @@ ALWAYS = 0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url, origins=("https://ours.example",)) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def http(world: SampleApi) -> httpx.AsyncClient:
-    return world.api.http
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url, origins=("https://ours.example",)) as sample:
+        yield sample
 
 
 async def sent(

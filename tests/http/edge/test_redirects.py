@@ -16,14 +16,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def http(world: SampleApi) -> httpx.AsyncClient:
-    return world.api.http
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url) as sample:
+        yield sample
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -67,8 +62,8 @@ async def test_a_query_posted_with_an_extra_slash_is_answered(http: httpx.AsyncC
     assert response.json() == {"data": {"log": {"head": 300}}}
 
 
-async def test_a_websocket_which_follows_no_redirects_is_opened_despite_an_extra_slash(world: SampleApi) -> None:
-    async with open_socket(f"{world.api.socket_url}/") as socket:
+async def test_a_websocket_which_follows_no_redirects_is_opened_despite_an_extra_slash(sample: SampleApi) -> None:
+    async with open_socket(f"{sample.api.socket_url}/") as socket:
         assert await socket.is_open()
 
 

@@ -19,14 +19,14 @@ OLD = "application/json"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url) as world:
-        yield world
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url) as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
-def http(world: SampleApi) -> httpx.AsyncClient:
-    return world.api.http
+def http(sample: SampleApi) -> httpx.AsyncClient:
+    return sample.api.http
 
 
 texts = st.text(max_size=30) | st.sampled_from(["x", "e1", "user.*", "2026-03-10T00:00:00Z", "ID", "A", '{"$gt": ""}'])

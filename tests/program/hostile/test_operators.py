@@ -70,9 +70,9 @@ ORDERED = (".ne", ".gt", ".gte", ".lt", ".lte", "eventTypes.after")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with sample_api(mongo_url, nats_url) as world:
-        yield world
+async def sample(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
+    async with sample_api(mongo_url, nats_url) as sample:
+        yield sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,9 @@ def test_the_arguments_that_accept_texts_are_found() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.path)
-async def test_a_text_or_value_that_looks_like_an_operator_is_like_any_other(world: SampleApi, place: Place) -> None:
+async def test_a_text_or_value_that_looks_like_an_operator_is_like_any_other(sample: SampleApi, place: Place) -> None:
     """It finds what an unused text or value finds, except for objects that have exactly this text."""
-    ask = world.api.http.post
+    ask = sample.api.http.post
     usual = (await ask("/graphql", json=place.asked(NOBODY))).json()
     for value in [*TEXTS, *(VALUES if place.type == "JSON" else ())]:
         answer = (await ask("/graphql", json=place.asked(value))).json()
@@ -174,11 +174,11 @@ async def test_a_text_or_value_that_looks_like_an_operator_is_like_any_other(wor
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_event_types_after_a_text_that_looks_like_an_operator_are_those_that_sort_after_it(
-    world: SampleApi,
+    sample: SampleApi,
 ) -> None:
-    types = sorted({event["type"] for event in world.events})
+    types = sorted({event["type"] for event in sample.events})
     for text in TEXTS:
-        answer = await world.api.ask("query ($t: String!) { eventTypes(after: $t) { type } }", t=text)
+        answer = await sample.api.ask("query ($t: String!) { eventTypes(after: $t) { type } }", t=text)
         assert [found["type"] for found in answer["eventTypes"]] == [type for type in types if type > text], text
 
 
@@ -190,12 +190,12 @@ def _is_meant(place: Place, value: object) -> bool:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("id", IDS["file"])
-async def test_an_id_that_looks_like_an_operator_finds_its_own_events(world: SampleApi, id: str) -> None:
-    own = len(world.those(lambda event: event.get("aggregateId") == id))
+async def test_an_id_that_looks_like_an_operator_finds_its_own_events(sample: SampleApi, id: str) -> None:
+    own = len(sample.those(lambda event: event.get("aggregateId") == id))
     for filter in ({"aggregateId": id}, {"aggregateIds": [id]}, {"not": {"not": {"aggregateId": id}}}):
         query = "query ($f: EventFilter) { events(filter: $f) { totalCount { exact } } }"
-        assert await world.api.ask(query, f=filter) == {"events": {"totalCount": {"exact": own}}}
-    response = await world.api.http.get("/events/history", params={"aggregateId": id})
+        assert await sample.api.ask(query, f=filter) == {"events": {"totalCount": {"exact": own}}}
+    response = await sample.api.http.get("/events/history", params={"aggregateId": id})
     assert response.json()["totalEvents"] == own
 
 
@@ -205,11 +205,11 @@ async def test_an_id_that_looks_like_an_operator_finds_its_own_events(world: Sam
     "name",
     ["aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "beforeTimestamp", "limit"],
 )
-async def test_the_same_holds_over_rest(world: SampleApi, endpoint: str, name: str) -> None:
+async def test_the_same_holds_over_rest(sample: SampleApi, endpoint: str, name: str) -> None:
     given = {"aggregateId": "u1", "aggregateType": "user"} if endpoint == "aggregate" else {}
 
     async def ask(value: str) -> tuple[int, Any]:
-        response = await world.api.http.get(f"/events/{endpoint}", params={**given, name: value})
+        response = await sample.api.http.get(f"/events/{endpoint}", params={**given, name: value})
         body = response.json()
         for asked in ("aggregateId", "aggregateType", "filters"):
             body.pop(asked, None)
@@ -227,13 +227,13 @@ async def test_the_same_holds_over_rest(world: SampleApi, endpoint: str, name: s
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("surrogate", ["\\ud800", "\\udfff", "x\\ud83d", "\\udc00\\ud800"])
-async def test_half_a_surrogate_pair_is_refused(world: SampleApi, surrogate: str) -> None:
+async def test_half_a_surrogate_pair_is_refused(sample: SampleApi, surrogate: str) -> None:
     body = '{"query": "query ($t: String!) { aggregate(type: $t, id: \\"x\\") { id } }", "variables": {"t": "%s"}}'
     headers = {"content-type": "application/json"}
-    response = await world.api.http.post("/graphql", content=body % surrogate, headers=headers)
+    response = await sample.api.http.post("/graphql", content=body % surrogate, headers=headers)
     assert response.status_code == 400
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
-    response = await world.api.http.get("/events/history?aggregateId=%ED%A0%80")
+    response = await sample.api.http.get("/events/history?aggregateId=%ED%A0%80")
     assert response.status_code == 200
     assert response.json()["events"] == []
 

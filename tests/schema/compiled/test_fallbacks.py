@@ -51,9 +51,9 @@ def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def broken(world: SampleApi) -> AsyncIterator[Services]:
+async def broken(sample: SampleApi) -> AsyncIterator[Services]:
     """A log with one event that no ingester would write."""
-    settings = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_fallbacks"})
+    settings = sample.settings.model_copy(update={"mongo_database": f"{sample.settings.mongo_database}_fallbacks"})
     async with services(settings) as found:
         row = {"_id": 1, "messageId": "m1", "type": None, "timestamp": 0, "recordedAt": 0, "version": "one"}
         await found.log.events.insert_one(row)
@@ -71,8 +71,8 @@ async def reasons(services: Services, *queries: str, **variables: Any) -> Reason
     return found
 
 
-async def test_ordinary_requests_never_fall_back(world: SampleApi) -> None:
-    app = twin_apis(world.settings, world.api.services).compiled
+async def test_ordinary_requests_never_fall_back(sample: SampleApi) -> None:
+    app = twin_apis(sample.settings, sample.api.services).compiled
     for _ in range(3):
         for request in QUERIES:
             await ask(app, json.dumps(request).encode())
@@ -96,7 +96,7 @@ async def test_a_query_whose_function_is_known_counts_once_each_time(broken: Ser
 
 
 async def test_an_unforeseen_error_is_logged_once_and_counted_each_time(
-    world: SampleApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    sample: SampleApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = Compiler._source
 
@@ -105,49 +105,49 @@ async def test_an_unforeseen_error_is_logged_once_and_counted_each_time(
         return f"{source(self, result)[: -len(f'    return {result}')]}    fail()"
 
     monkeypatch.setattr(Compiler, "_source", without_memory)
-    assert await reasons(world.api.services, *3 * [IDS]) == {UNEXPECTED: 3}
+    assert await reasons(sample.api.services, *3 * [IDS]) == {UNEXPECTED: 3}
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert "compiled code failed" in record.getMessage()
 
 
 async def test_an_argument_that_cannot_be_converted_is_counted_and_explained_by_graphql_core(
-    world: SampleApi, monkeypatch: pytest.MonkeyPatch
+    sample: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "convert_argument", _fail)
     filtered = '{ events(filter: {userId: "alice"}) { nodes { id } } }'
     variable = 'query ($u: ID = "alice") { events(filter: {userId: $u}) { nodes { id } } }'
-    assert await reasons(world.api.services, filtered, variable) == {UNEXPECTED: 2}
+    assert await reasons(sample.api.services, filtered, variable) == {UNEXPECTED: 2}
 
 
-async def test_wrong_arguments_do_not_count_as_a_fallback(world: SampleApi) -> None:
+async def test_wrong_arguments_do_not_count_as_a_fallback(sample: SampleApi) -> None:
     null = 'query ($p: String = "x") { events(filter: {data: [{path: $p, exists: true}]}) { nodes { id } } }'
-    assert await reasons(world.api.services, "{ events(first: 1001) { nodes { id } } }", null, p=None) == {}
+    assert await reasons(sample.api.services, "{ events(first: 1001) { nodes { id } } }", null, p=None) == {}
 
 
 @pytest.mark.parametrize(("name", "bound"), [("MOST_LINES", 1), ("compile", MemoryError)])
 async def test_a_selection_too_large_to_compile_is_counted_once(
-    name: str, bound: Any, world: SampleApi, monkeypatch: pytest.MonkeyPatch
+    name: str, bound: Any, sample: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiler, name, bound if isinstance(bound, int) else _raising(bound), raising=False)
-    assert (await reasons(world.api.services, *3 * [IDS]))[TOO_LARGE] == 1
+    assert (await reasons(sample.api.services, *3 * [IDS]))[TOO_LARGE] == 1
 
 
 @pytest.mark.parametrize(("module", "name"), [(executor, "MOST_SELECTIONS"), (plan, "MOST_ROOTS")])
 async def test_a_request_over_the_limit_of_variants_is_counted_once(
-    module: object, name: str, world: SampleApi, monkeypatch: pytest.MonkeyPatch
+    module: object, name: str, sample: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, 0)
-    assert await reasons(world.api.services, IDS, IDS) == {TOO_MANY_VARIANTS: 2}
+    assert await reasons(sample.api.services, IDS, IDS) == {TOO_MANY_VARIANTS: 2}
 
 
-async def test_a_failed_self_check_is_counted(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_self_check_is_counted(sample: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_check, "passes", lambda: False)
-    assert await counted(twin_apis(world.settings, world.api.services).compiled) == {SELF_CHECK: 1}
+    assert await counted(twin_apis(sample.settings, sample.api.services).compiled) == {SELF_CHECK: 1}
 
 
-async def test_each_reason_is_in_the_metric(world: SampleApi, broken: Services) -> None:
-    app = twin_apis(world.settings, broken).compiled
+async def test_each_reason_is_in_the_metric(sample: SampleApi, broken: Services) -> None:
+    app = twin_apis(sample.settings, broken).compiled
     await ask(app, json.dumps({"query": "{ events { nodes { type } } }"}).encode())
     await ask(app, json.dumps({"query": "{ events { nodes { version } } }"}).encode())
     assert await counted(app) == {UNUSUAL_VALUE: 1, ERROR: 1}
@@ -157,10 +157,10 @@ async def test_each_reason_is_in_the_metric(world: SampleApi, broken: Services) 
 async def counted(app: Any) -> dict[str, float]:
     """The fallbacks in the application's metrics, by reason."""
     return {
-        sample.labels["reason"]: sample.value
+        one.labels["reason"]: one.value
         for family in text_string_to_metric_families(await metrics_of(app))
-        for sample in family.samples
-        if sample.name == "eventscope_compiled_fallbacks_total"
+        for one in family.samples
+        if one.name == "eventscope_compiled_fallbacks_total"
     }
 
 

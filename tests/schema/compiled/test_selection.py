@@ -12,12 +12,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGE = "{{ events(first: 5) {{ {} }} }}"
 
 
-async def read(world: SampleApi, query: str) -> list[dict[str, int] | None]:
+async def read(sample: SampleApi, query: str) -> list[dict[str, int] | None]:
     """The projections with which events are read to answer the query."""
-    database = world.log.mongo.database
+    database = sample.log.mongo.database
     await database.command("profile", 2)
     try:
-        await world.api.ask(query)
+        await sample.api.ask(query)
     finally:
         await database.command("profile", 0)
         rows = await database["system.profile"].find({"ns": f"{database.name}.events"}).sort("ts", 1).to_list(None)
@@ -38,9 +38,9 @@ async def read(world: SampleApi, query: str) -> list[dict[str, int] | None]:
         ("nodes { cause { data } }", {"causationId"}),
     ],
 )
-async def test_exactly_what_is_selected_is_read(world: SampleApi, selection: str, fields: set[str]) -> None:
+async def test_exactly_what_is_selected_is_read(sample: SampleApi, selection: str, fields: set[str]) -> None:
     query = PAGE.format(selection) + (" fragment one on Event { userId data }" if "...one" in selection else "")
-    [first, *_] = await read(world, query)
+    [first, *_] = await read(sample, query)
     assert first is not None
     assert set(first) == {"_id", *fields}
 
@@ -53,12 +53,12 @@ async def test_exactly_what_is_selected_is_read(world: SampleApi, selection: str
         '{ aggregate(type: "user", id: "u1") { events { nodes { version } } } }',
     ],
 )
-async def test_the_same_holds_wherever_events_are_listed(world: SampleApi, query: str) -> None:
-    assert {"_id": 1, "version": 1} in await read(world, query)
+async def test_the_same_holds_wherever_events_are_listed(sample: SampleApi, query: str) -> None:
+    assert {"_id": 1, "version": 1} in await read(sample, query)
 
 
-async def test_two_selections_of_one_list_are_combined_into_one_read(world: SampleApi) -> None:
-    [projection] = await read(world, "{ events(first: 5) { nodes { id } } events(first: 5) { nodes { type } } }")
+async def test_two_selections_of_one_list_are_combined_into_one_read(sample: SampleApi) -> None:
+    [projection] = await read(sample, "{ events(first: 5) { nodes { id } } events(first: 5) { nodes { type } } }")
     assert projection == {"_id": 1, "messageId": 1, "type": 1}
 
 

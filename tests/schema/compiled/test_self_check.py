@@ -43,10 +43,10 @@ def test_a_version_that_behaves_differently_is_detected_and_reported(
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_then_everything_is_answered_without_compiled_functions(
-    world: SampleApi, monkeypatch: pytest.MonkeyPatch
+    sample: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CompiledExecutor, "__init__", _fail)
-    both = twin_apis(world.settings, world.api.services)
+    both = twin_apis(sample.settings, sample.api.services)
     for request in QUERIES[:9]:
         assert await both.differ(request) is None
 

@@ -17,81 +17,81 @@ FILTER = "query ($filter: EventFilter) { events(filter: $filter) { nodes { id } 
 
 
 @pytest.mark.parametrize("list", LISTS)
-async def test_a_page_of_1000_is_returned_and_one_of_1001_is_refused(world: SampleApi, list: str) -> None:
-    await world.api.ask("{ " + list.format("first: 1000") + " }")
-    error = await world.api.refusal("{ " + list.format("first: 1001") + " }")
+async def test_a_page_of_1000_is_returned_and_one_of_1001_is_refused(sample: SampleApi, list: str) -> None:
+    await sample.api.ask("{ " + list.format("first: 1000") + " }")
+    error = await sample.api.refusal("{ " + list.format("first: 1001") + " }")
     assert error["extensions"] == {"code": "PAGE_TOO_LARGE", "field": "first"}
     assert "1001" in error["message"]
     assert "1000" in error["message"]
 
 
 @pytest.mark.parametrize("list", LISTS)
-async def test_a_page_of_negative_size_is_refused(world: SampleApi, list: str) -> None:
-    error = await world.api.refusal("{ " + list.format("first: -1") + " }")
+async def test_a_page_of_negative_size_is_refused(sample: SampleApi, list: str) -> None:
+    error = await sample.api.refusal("{ " + list.format("first: -1") + " }")
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
 
 
-async def test_pages_from_the_end_have_the_same_limit(world: SampleApi) -> None:
-    await world.api.ask("{ events(last: 1000) { nodes { id } } }")
-    error = await world.api.refusal("{ events(last: 1001) { nodes { id } } }")
+async def test_pages_from_the_end_have_the_same_limit(sample: SampleApi) -> None:
+    await sample.api.ask("{ events(last: 1000) { nodes { id } } }")
+    error = await sample.api.refusal("{ events(last: 1001) { nodes { id } } }")
     assert error["extensions"] == {"code": "PAGE_TOO_LARGE", "field": "last"}
-    error = await world.api.refusal("{ events(last: -1) { nodes { id } } }")
+    error = await sample.api.refusal("{ events(last: -1) { nodes { id } } }")
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "last"}
 
 
-async def test_first_and_last_together_are_refused(world: SampleApi) -> None:
-    error = await world.api.refusal("{ events(first: 1, last: 1) { nodes { id } } }")
+async def test_first_and_last_together_are_refused(sample: SampleApi) -> None:
+    error = await sample.api.refusal("{ events(first: 1, last: 1) { nodes { id } } }")
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "last"}
 
 
-async def test_an_operation_may_request_10000_entries_and_not_one_more(world: SampleApi) -> None:
+async def test_an_operation_may_request_10000_entries_and_not_one_more(sample: SampleApi) -> None:
     lists = " ".join(f"l{n}: events(first: 1000) {{ nodes {{ id }} }}" for n in range(10))
-    await world.api.ask(f"{{ {lists} }}")
-    error = await world.api.refusal(f"{{ {lists} more: events(first: 1) {{ nodes {{ id }} }} }}")
+    await sample.api.ask(f"{{ {lists} }}")
+    error = await sample.api.refusal(f"{{ {lists} more: events(first: 1) {{ nodes {{ id }} }} }}")
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     assert "10000" in error["message"]
 
 
-async def test_lists_within_lists_count_once_for_each_entry_of_the_outer_list(world: SampleApi) -> None:
+async def test_lists_within_lists_count_once_for_each_entry_of_the_outer_list(sample: SampleApi) -> None:
     # a list of n, each with its aggregate and a hundred of that one's events
     query = "{{ events(first: {}) {{ nodes {{ aggregate {{ events(first: 98) {{ nodes {{ id }} }} }} }} }} }}"
-    await world.api.ask(query.format(100))
-    error = await world.api.refusal(query.format(101))
+    await sample.api.ask(query.format(100))
+    error = await sample.api.refusal(query.format(101))
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     assert "requests 10100 entries, and the limit is 10000" in error["message"]
 
 
-async def test_each_operation_has_its_own_budget(world: SampleApi) -> None:
+async def test_each_operation_has_its_own_budget(sample: SampleApi) -> None:
     for _ in range(3):
-        await world.api.ask("{ a: events(first: 1000) { nodes { id } } b: replay(first: 1000) { nodes { id } } }")
+        await sample.api.ask("{ a: events(first: 1000) { nodes { id } } b: replay(first: 1000) { nodes { id } } }")
         lists = " ".join(f"l{n}: events(first: 1000) {{ nodes {{ id }} }}" for n in range(9))
-        await world.api.ask(f"{{ {lists} }}")
+        await sample.api.ask(f"{{ {lists} }}")
 
 
 @pytest.mark.parametrize("field", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
-async def test_a_list_of_1000_values_is_accepted_and_one_of_1001_is_refused(world: SampleApi, field: str) -> None:
-    await world.api.ask(FILTER, filter={field: [f"x{n}" for n in range(1000)]})
-    error = await world.api.refusal(FILTER, filter={field: [f"x{n}" for n in range(1001)]})
+async def test_a_list_of_1000_values_is_accepted_and_one_of_1001_is_refused(sample: SampleApi, field: str) -> None:
+    await sample.api.ask(FILTER, filter={field: [f"x{n}" for n in range(1000)]})
+    error = await sample.api.refusal(FILTER, filter={field: [f"x{n}" for n in range(1001)]})
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
     assert "1001" in error["message"]
 
 
 @pytest.mark.parametrize("field", ["aggregateType", "aggregateId", "userId", "correlationId", "causationId"])
-async def test_a_text_of_1024_characters_is_accepted_and_a_longer_one_is_refused(world: SampleApi, field: str) -> None:
-    await world.api.ask(FILTER, filter={field: "x" * 1024})
-    error = await world.api.refusal(FILTER, filter={field: "x" * 1025})
+async def test_a_text_of_1024_characters_is_accepted_and_a_longer_one_is_refused(sample: SampleApi, field: str) -> None:
+    await sample.api.ask(FILTER, filter={field: "x" * 1024})
+    error = await sample.api.refusal(FILTER, filter={field: "x" * 1025})
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
 
 
-async def test_lists_in_other_filters_have_the_same_limit(world: SampleApi) -> None:
+async def test_lists_in_other_filters_have_the_same_limit(sample: SampleApi) -> None:
     long = [f"x{n}" for n in range(1001)]
     for filter, field in (({"types": long}, "types"), ({"ids": long}, "ids"), ({"type": "x" * 1025}, "type")):
         query = "query ($filter: AggregateFilter) { aggregates(filter: $filter) { nodes { id } } }"
-        error = await world.api.refusal(query, filter=filter)
+        error = await sample.api.refusal(query, filter=filter)
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
     for filter, field in (({"eventTypes": long}, "eventTypes"), ({"aggregateTypes": long}, "aggregateTypes")):
         query = "query ($filter: StatsFilter) { stats(filter: $filter) { totalEvents } }"
-        error = await world.api.refusal(query, filter=filter)
+        error = await sample.api.refusal(query, filter=filter)
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
 
 
@@ -108,9 +108,9 @@ async def test_lists_in_other_filters_have_the_same_limit(world: SampleApi) -> N
 )
 @pytest.mark.parametrize("number", ["-" + "9" * 5000, "9" * 5000 + ".5", "1e" + "9" * 5000])
 async def test_a_number_that_python_refuses_to_parse_is_refused_in_our_words(
-    world: SampleApi, question: str, number: str
+    sample: SampleApi, question: str, number: str
 ) -> None:
-    error = await world.api.refusal(question.format(number))
+    error = await sample.api.refusal(question.format(number))
     assert error["extensions"] == {"code": "BAD_USER_INPUT"}
     assert error["message"] == (
         f"the number {number[:20]}… has {len(number)} characters; no number here may have over 4000"

@@ -66,19 +66,19 @@ LIMITS = {
 
 @pytest.mark.parametrize("name", LIMITS)
 async def test_an_operation_at_a_limit_is_answered_and_one_over_it_gets_an_error_with_both_numbers(
-    world: SampleApi, name: str
+    sample: SampleApi, name: str
 ) -> None:
     document, most, said = LIMITS[name]
-    await world.api.ask(document(most))
-    error = await world.api.refusal(document(most + 1))
+    await sample.api.ask(document(most))
+    error = await sample.api.refusal(document(most + 1))
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     assert said.format(most + 1, most) in error["message"]
 
 
 @pytest.mark.parametrize("name", LIMITS)
-async def test_operations_over_websocket_have_the_same_limits(world: SampleApi, name: str) -> None:
+async def test_operations_over_websocket_have_the_same_limits(sample: SampleApi, name: str) -> None:
     document, most, _ = LIMITS[name]
-    async with open_socket(world.api.socket_url) as socket:
+    async with open_socket(sample.api.socket_url) as socket:
         await socket.say(subscribe("1", document(most)))
         assert (await socket.hear())["type"] == "next"
         assert (await socket.hear())["type"] == "complete"
@@ -89,36 +89,36 @@ async def test_operations_over_websocket_have_the_same_limits(world: SampleApi, 
 
 
 @pytest.mark.parametrize("name", ["aliases", "entries"])
-async def test_subscriptions_have_the_same_limits(world: SampleApi, name: str) -> None:
+async def test_subscriptions_have_the_same_limits(sample: SampleApi, name: str) -> None:
     inner = {
         "aliases": " ".join(f"a{n}: id" for n in range(31)),
         "entries": "aggregate { events(first: 1000) { nodes { effects(first: 10) { nodes { id } } } } }",
     }[name]
-    async with open_socket(world.api.socket_url) as socket:
+    async with open_socket(sample.api.socket_url) as socket:
         await socket.say(subscribe("1", f"subscription {{ events {{ ... on Event {{ {inner} }} }} }}"))
         message = await socket.hear()
         assert message["type"] == "error"
         assert [error["extensions"]["code"] for error in message["payload"]] == ["QUERY_TOO_COMPLEX"]
 
 
-async def test_mutations_have_the_same_limits_and_nothing_is_published_over_one(world: SampleApi) -> None:
-    head = (await world.api.ask("{ log { head } }"))["log"]["head"]
+async def test_mutations_have_the_same_limits_and_nothing_is_published_over_one(sample: SampleApi) -> None:
+    head = (await sample.api.ask("{ log { head } }"))["log"]["head"]
     many = " ".join(f'a{n}: publishEvent(input: {{ type: "a.b" }}) {{ messageId }}' for n in range(21))
-    error = await world.api.refusal(f"mutation {{ {many} }}")
+    error = await sample.api.refusal(f"mutation {{ {many} }}")
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
-    assert (await world.api.ask("{ log { head } }"))["log"]["head"] == head
+    assert (await sample.api.ask("{ log { head } }"))["log"]["head"] == head
 
 
-async def test_every_exceeded_limit_is_reported(world: SampleApi) -> None:
-    answer = await world.api.answer("{ " + " ".join(f"a{n}: __typename" for n in range(31)) + " }")
+async def test_every_exceeded_limit_is_reported(sample: SampleApi) -> None:
+    answer = await sample.api.answer("{ " + " ".join(f"a{n}: __typename" for n in range(31)) + " }")
     assert [error["extensions"] for error in answer["errors"]] == [{"code": "QUERY_TOO_COMPLEX"}] * 2
     assert ["root" in answer["errors"][0]["message"], "aliases" in answer["errors"][1]["message"]] == [True, True]
     assert "data" not in answer
 
 
-async def test_only_operations_count_each_by_itself(world: SampleApi) -> None:
+async def test_only_operations_count_each_by_itself(sample: SampleApi) -> None:
     several = "query A { ...F } query B { ...F } query C { ...F } fragment F on Query {" + " __typename" * 20 + "}"
-    response = await world.api.http.post("/graphql", json={"query": several, "operationName": "B"})
+    response = await sample.api.http.post("/graphql", json={"query": several, "operationName": "B"})
     assert response.json() == {"data": {"__typename": "Query"}}
 
 
@@ -132,7 +132,7 @@ async def test_only_operations_count_each_by_itself(world: SampleApi) -> None:
         {"n": 909, "m": 10},
     ],
 )
-async def test_sizes_in_variables_count_with_their_values(world: SampleApi, variables: dict[str, Any]) -> None:
+async def test_sizes_in_variables_count_with_their_values(sample: SampleApi, variables: dict[str, Any]) -> None:
     """The inner list has 3 entries by its variable's default, and 50, the default page size, where null is given."""
     query = """query ($n: Int = 10, $m: Int = 3) {
       events(first: $n) { nodes { effects(first: $m) { nodes { id } } } }
@@ -140,7 +140,7 @@ async def test_sizes_in_variables_count_with_their_values(world: SampleApi, vari
     first, inner = (variables.get(name, default) for name, default in (("n", 10), ("m", 3)))
     outer = 50 if first is None else first
     asked = outer * (1 + (50 if inner is None else inner))
-    answer = await world.api.answer(query, **variables)
+    answer = await sample.api.answer(query, **variables)
     if asked <= DEFAULT.entries:
         assert "errors" not in answer
     else:
@@ -148,22 +148,22 @@ async def test_sizes_in_variables_count_with_their_values(world: SampleApi, vari
         assert "data" not in answer
 
 
-async def test_a_page_that_is_too_large_is_reported_as_such_and_not_as_too_many_entries(world: SampleApi) -> None:
+async def test_a_page_that_is_too_large_is_reported_as_such_and_not_as_too_many_entries(sample: SampleApi) -> None:
     for size in (1001, 10_001, 2**31 - 1):
-        error = await world.api.refusal("query ($n: Int) { events(first: $n) { nodes { id } } }", n=size)
+        error = await sample.api.refusal("query ($n: Int) { events(first: $n) { nodes { id } } }", n=size)
         assert error["extensions"]["code"] == "PAGE_TOO_LARGE"
-        error = await world.api.refusal(f"{{ events(last: {size}) {{ nodes {{ id }} }} }}")
+        error = await sample.api.refusal(f"{{ events(last: {size}) {{ nodes {{ id }} }} }}")
         assert error["extensions"]["code"] == "PAGE_TOO_LARGE"
 
 
 @pytest.mark.parametrize("depth", [128, 129, 400])
 @pytest.mark.parametrize("kind", ["list", "object"])
-async def test_variables_nest_128_deep_and_no_deeper(world: SampleApi, depth: int, kind: str) -> None:
+async def test_variables_nest_128_deep_and_no_deeper(sample: SampleApi, depth: int, kind: str) -> None:
     value: Any = 1
     for _ in range(depth):
         value = [value] if kind == "list" else {"not": value}
     # nothing uses the variable, so its content is valid if it can be parsed at all
-    response = await world.api.http.post("/graphql", json={"query": "{ log { head } }", "variables": {"x": value}})
+    response = await sample.api.http.post("/graphql", json={"query": "{ log { head } }", "variables": {"x": value}})
     answer = response.json()
     if depth == 128:
         assert "errors" not in answer

@@ -162,57 +162,57 @@ async def test_subscribers_to_the_same_counts_share_the_reads(api: RunningApi) -
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("every", [0.199, 0, -1, 3600.1, 1e308])
-async def test_a_pace_outside_the_limits_is_refused(world: SampleApi, every: float) -> None:
-    assert await refusal(world.api, STATS, every=every) == {"code": "BAD_USER_INPUT", "field": "everySeconds"}
+async def test_a_pace_outside_the_limits_is_refused(sample: SampleApi, every: float) -> None:
+    assert await refusal(sample.api, STATS, every=every) == {"code": "BAD_USER_INPUT", "field": "everySeconds"}
 
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("every", [0.2, None, 3600])
-async def test_a_pace_within_the_limits_is_accepted(world: SampleApi, every: float | None) -> None:
-    async with following(world.api, STATS, every=every) as stats:
-        assert (await stats.hear())["totalEvents"] == len(world.events)
+async def test_a_pace_within_the_limits_is_accepted(sample: SampleApi, every: float | None) -> None:
+    async with following(sample.api, STATS, every=every) as stats:
+        assert (await stats.hear())["totalEvents"] == len(sample.events)
 
 
 # replay
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(world: SampleApi) -> None:
+async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(sample: SampleApi) -> None:
     filter = {"eventTypes": ["user.*"], "userId": "bob"}
-    async with following(world.api, REPLAY, filter=filter) as replay:
+    async with following(sample.api, REPLAY, filter=filter) as replay:
         values = await replay.rest()
     events = [value for value in values if value["__typename"] == "Event"]
-    assert [event["id"] for event in events] == world.those(lambda event: means(filter, event))
-    end = cursor.encode("e", 300, tag=await same_log.tag(world.log))
+    assert [event["id"] for event in events] == sample.those(lambda event: means(filter, event))
+    end = cursor.encode("e", 300, tag=await same_log.tag(sample.log))
     assert values[-1] in (events[-1], {"__typename": "Checkpoint", "cursor": end})
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_can_be_paused_by_unsubscribing_and_resumed_by_cursor(world: SampleApi) -> None:
+async def test_a_replay_can_be_paused_by_unsubscribing_and_resumed_by_cursor(sample: SampleApi) -> None:
     users = {"eventTypes": ["user.*"]}
-    async with following(world.api, REPLAY, filter=users, speed=1_000_000.0, pause=0.001) as replay:
+    async with following(sample.api, REPLAY, filter=users, speed=1_000_000.0, pause=0.001) as replay:
         seen = [value for value in [await replay.hear() for _ in range(12)] if value["__typename"] == "Event"]
-    async with following(world.api, REPLAY, filter=users, after=seen[-1]["cursor"]) as replay:
+    async with following(sample.api, REPLAY, filter=users, after=seen[-1]["cursor"]) as replay:
         seen += [value for value in await replay.rest() if value["__typename"] == "Event"]
-    assert [event["id"] for event in seen] == world.those(lambda event: means(users, event))
+    assert [event["id"] for event in seen] == sample.those(lambda event: means(users, event))
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_reports_what_has_expired_within_it(world: SampleApi) -> None:
+async def test_a_replay_reports_what_has_expired_within_it(sample: SampleApi) -> None:
     sessions = {"eventTypes": ["session.opened"]}
-    async with following(world.api, REPLAY, filter=sessions) as replay:
+    async with following(sample.api, REPLAY, filter=sessions) as replay:
         gap, end = await replay.rest()
-    start = cursor.encode("e", 0, tag=await same_log.tag(world.log))
+    start = cursor.encode("e", 0, tag=await same_log.tag(sample.log))
     assert (gap["__typename"], gap["after"], end["__typename"]) == ("RetentionGap", start, "Checkpoint")
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_ends_with_the_cursor_given_as_its_end_or_the_one_it_is_pinned_to(world: SampleApi) -> None:
+async def test_a_replay_ends_with_the_cursor_given_as_its_end_or_the_one_it_is_pinned_to(sample: SampleApi) -> None:
     for variables in ({"upTo": "e64"}, {"after": "e0-64"}, {"after": "e0-64", "upTo": "efff"}):
-        async with following(world.api, REPLAY, **variables) as replay:
+        async with following(sample.api, REPLAY, **variables) as replay:
             events = [value["id"] for value in await replay.rest() if value["__typename"] == "Event"]
-        assert events == [event["messageId"] for event in world.events if event["_id"] <= 0x64]
-    async with following(world.api, REPLAY, after="e64", upTo="e5") as replay:
+        assert events == [event["messageId"] for event in sample.events if event["_id"] <= 0x64]
+    async with following(sample.api, REPLAY, after="e64", upTo="e5") as replay:
         assert await replay.rest() == []
 
 
@@ -248,6 +248,6 @@ async def test_a_replay_ends_where_the_log_ended_when_it_began(
     ],
 )
 async def test_impossible_arguments_of_a_replay_are_refused(
-    world: SampleApi, wrong: dict[str, Any], field: str
+    sample: SampleApi, wrong: dict[str, Any], field: str
 ) -> None:
-    assert await refusal(world.api, REPLAY, **wrong) == {"code": "BAD_USER_INPUT", "field": field}
+    assert await refusal(sample.api, REPLAY, **wrong) == {"code": "BAD_USER_INPUT", "field": field}

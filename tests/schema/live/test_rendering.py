@@ -73,13 +73,13 @@ def schema(request: pytest.FixtureRequest) -> Schema:
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 async def test_the_rendered_text_equals_what_strawberry_sends(
-    world: SampleApi,
+    sample: SampleApi,
     schema: Schema,
     asked: tuple[str, dict[str, Any] | None, str | None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     query, variables, name = asked
-    services = world.api.services
+    services = sample.api.services
     sink = Receiver()
     wanted: list[str] = []
     async with asyncio.timeout(60):

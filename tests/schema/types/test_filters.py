@@ -15,8 +15,8 @@ QUERY = """query ($filter: EventFilter) {
 }"""
 
 
-async def found(world: SampleApi, filter: dict[str, Any]) -> list[str]:
-    answer = await world.api.ask(QUERY, filter=filter)
+async def found(sample: SampleApi, filter: dict[str, Any]) -> list[str]:
+    answer = await sample.api.ask(QUERY, filter=filter)
     return [node["id"] for node in answer["events"]["nodes"]]
 
 
@@ -44,53 +44,52 @@ async def found(world: SampleApi, filter: dict[str, Any]) -> list[str]:
         ("toVersion", 2),
     ],
 )
-async def test_each_field_has_its_documented_meaning(world: SampleApi, field: str, value: object) -> None:
-    wanted = world.those(lambda event: means({field: value}, event))
-    assert 0 < len(wanted) < len(world.events)
-    assert await found(world, {field: value}) == wanted
+async def test_each_field_has_its_documented_meaning(sample: SampleApi, field: str, value: object) -> None:
+    wanted = sample.those(lambda event: means({field: value}, event))
+    assert 0 < len(wanted) < len(sample.events)
+    assert await found(sample, {field: value}) == wanted
 
 
-async def test_all_given_conditions_must_hold(world: SampleApi) -> None:
+async def test_all_given_conditions_must_hold(sample: SampleApi) -> None:
     filter = {"aggregateType": "user", "eventTypes": ["*.updated"], "userId": "alice", "fromVersion": 3}
-    wanted = world.those(lambda event: means(filter, event))
+    wanted = sample.those(lambda event: means(filter, event))
     assert wanted
-    assert await found(world, filter) == wanted
+    assert await found(sample, filter) == wanted
 
 
-async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_special(world: SampleApi) -> None:
-    assert await found(world, {"eventTypes": ["user.*"]}) == world.those(lambda e: e["type"].startswith("user."))
-    assert await found(world, {"eventTypes": ["*.deleted"]}) == world.those(lambda e: e["type"].endswith(".deleted"))
-    assert await found(world, {"eventTypes": ["*"]}) == world.those()
-    assert await found(world, {"eventTypes": ["user"]}) == []
-    assert await found(world, {"eventTypes": ["use..created"]}) == []
-    assert await found(world, {"eventTypes": ["user.*", "user.created"]}) == await found(
-        world, {"eventTypes": ["user.*"]}
-    )
+async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_special(sample: SampleApi) -> None:
+    users = await found(sample, {"eventTypes": ["user.*"]})
+    assert users == sample.those(lambda e: e["type"].startswith("user."))
+    assert await found(sample, {"eventTypes": ["*.deleted"]}) == sample.those(lambda e: e["type"].endswith(".deleted"))
+    assert await found(sample, {"eventTypes": ["*"]}) == sample.those()
+    assert await found(sample, {"eventTypes": ["user"]}) == []
+    assert await found(sample, {"eventTypes": ["use..created"]}) == []
+    assert await found(sample, {"eventTypes": ["user.*", "user.created"]}) == users
 
 
 @pytest.mark.parametrize("list", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
-async def test_an_empty_list_matches_no_event(world: SampleApi, list: str) -> None:
-    assert await found(world, {list: []}) == []
+async def test_an_empty_list_matches_no_event(sample: SampleApi, list: str) -> None:
+    assert await found(sample, {list: []}) == []
 
 
-async def test_a_null_field_is_no_condition(world: SampleApi) -> None:
-    assert await found(world, {"userId": None, "ids": None, "fromTimestamp": None}) == world.those()
-    assert (await world.api.ask("{ events(filter: null, order: null, first: null) { nodes { id } } }"))["events"]
+async def test_a_null_field_is_no_condition(sample: SampleApi) -> None:
+    assert await found(sample, {"userId": None, "ids": None, "fromTimestamp": None}) == sample.those()
+    assert (await sample.api.ask("{ events(filter: null, order: null, first: null) { nodes { id } } }"))["events"]
 
 
-async def test_both_ends_of_a_range_are_included(world: SampleApi) -> None:
-    one = next(event for event in world.events if "version" in event and event["timestamp"] % 1_000_000)
+async def test_both_ends_of_a_range_are_included(sample: SampleApi) -> None:
+    one = next(event for event in sample.events if "version" in event and event["timestamp"] % 1_000_000)
     moment_text = moment.to_text(one["timestamp"])
-    at_that_time = world.those(lambda event: event["timestamp"] == one["timestamp"])
-    assert await found(world, {"fromTimestamp": moment_text, "toTimestamp": moment_text}) == at_that_time
-    assert await found(world, {"fromPosition": one["_id"], "toPosition": one["_id"]}) == [one["messageId"]]
-    of_that_version = world.those(lambda event: event.get("version") == one["version"])
-    assert await found(world, {"fromVersion": one["version"], "toVersion": one["version"]}) == of_that_version
+    at_that_time = sample.those(lambda event: event["timestamp"] == one["timestamp"])
+    assert await found(sample, {"fromTimestamp": moment_text, "toTimestamp": moment_text}) == at_that_time
+    assert await found(sample, {"fromPosition": one["_id"], "toPosition": one["_id"]}) == [one["messageId"]]
+    of_that_version = sample.those(lambda event: event.get("version") == one["version"])
+    assert await found(sample, {"fromVersion": one["version"], "toVersion": one["version"]}) == of_that_version
 
 
-async def test_a_range_that_ends_before_it_begins_matches_nothing(world: SampleApi) -> None:
-    assert await found(world, {"fromPosition": 9, "toPosition": 8}) == []
-    assert await found(world, {"fromTimestamp": "2026-03-09", "toTimestamp": "2026-03-08"}) == []
+async def test_a_range_that_ends_before_it_begins_matches_nothing(sample: SampleApi) -> None:
+    assert await found(sample, {"fromPosition": 9, "toPosition": 8}) == []
+    assert await found(sample, {"fromTimestamp": "2026-03-09", "toTimestamp": "2026-03-08"}) == []
 
 
 @pytest.mark.parametrize(
@@ -102,34 +101,34 @@ async def test_a_range_that_ends_before_it_begins_matches_nothing(world: SampleA
         ("2026-03-10T12:00:00.000000Z", "2026-03-10T12:00:00Z"),
     ],
 )
-async def test_a_time_may_be_written_in_several_ways(world: SampleApi, written: str, same: str) -> None:
-    assert await found(world, {"fromTimestamp": written}) == await found(world, {"fromTimestamp": same})
+async def test_a_time_may_be_written_in_several_ways(sample: SampleApi, written: str, same: str) -> None:
+    assert await found(sample, {"fromTimestamp": written}) == await found(sample, {"fromTimestamp": same})
 
 
-async def test_a_position_may_be_written_as_a_string(world: SampleApi) -> None:
-    assert await found(world, {"fromPosition": "123"}) == await found(world, {"fromPosition": 123})
+async def test_a_position_may_be_written_as_a_string(sample: SampleApi) -> None:
+    assert await found(sample, {"fromPosition": "123"}) == await found(sample, {"fromPosition": 123})
 
 
 @pytest.mark.parametrize("hostile", IDS["file"])
 async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_taken_literally(
-    world: SampleApi, hostile: str
+    sample: SampleApi, hostile: str
 ) -> None:
-    wanted = world.those(lambda event: event.get("aggregateId") == hostile)
+    wanted = sample.those(lambda event: event.get("aggregateId") == hostile)
     assert wanted
-    assert await found(world, {"aggregateId": hostile}) == wanted
-    assert await found(world, {"aggregateIds": [hostile, hostile]}) == wanted
+    assert await found(sample, {"aggregateId": hostile}) == wanted
+    assert await found(sample, {"aggregateIds": [hostile, hostile]}) == wanted
 
 
 @pytest.mark.parametrize("hostile", ['{"$gt": ""}', ".*", "a\0b", "$where", "(", "\\", "{'$ne': null}", "\u202e", ""])
 async def test_a_text_that_looks_like_an_operator_or_a_pattern_is_taken_literally(
-    world: SampleApi, hostile: str
+    sample: SampleApi, hostile: str
 ) -> None:
     for field in ("userId", "correlationId", "causationId", "aggregateType"):
-        assert await found(world, {field: hostile}) == []
+        assert await found(sample, {field: hostile}) == []
     for field in ("ids", "eventTypes", "aggregateTypes"):
-        assert await found(world, {field: [hostile]}) == []
-    assert await found(world, {"eventTypes": [hostile + "*x"]}) == []
-    answer = await world.api.ask(
+        assert await found(sample, {field: [hostile]}) == []
+    assert await found(sample, {"eventTypes": [hostile + "*x"]}) == []
+    answer = await sample.api.ask(
         """query ($text: String!, $id: ID!) {
           event(id: $id) { id }
           aggregate(type: $text, id: $id) { id }
@@ -147,9 +146,9 @@ async def test_a_text_that_looks_like_an_operator_or_a_pattern_is_taken_literall
     }
 
 
-async def test_an_object_where_a_text_belongs_is_refused(world: SampleApi) -> None:
+async def test_an_object_where_a_text_belongs_is_refused(sample: SampleApi) -> None:
     for hostile in ({"$gt": ""}, ["a"], 5.5, True):
-        error = await world.api.refusal(QUERY, filter={"userId": hostile})
+        error = await sample.api.refusal(QUERY, filter={"userId": hostile})
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
@@ -181,31 +180,31 @@ async def test_an_object_where_a_text_belongs_is_refused(world: SampleApi) -> No
     ids=str,
 )
 async def test_conditions_on_content_and_nested_filters_mean_what_the_guide_says(
-    world: SampleApi, filter: dict[str, Any]
+    sample: SampleApi, filter: dict[str, Any]
 ) -> None:
-    wanted = world.those(lambda event: means(filter, event))
-    assert 0 < len(wanted) < len(world.events)
-    assert await found(world, filter) == wanted
+    wanted = sample.those(lambda event: means(filter, event))
+    assert 0 < len(wanted) < len(sample.events)
+    assert await found(sample, filter) == wanted
 
 
-async def test_null_is_a_value_for_eq_and_ne_and_no_condition_for_other_tests(world: SampleApi) -> None:
+async def test_null_is_a_value_for_eq_and_ne_and_no_condition_for_other_tests(sample: SampleApi) -> None:
     open_tests = {"gt": None, "in": None, "exists": None, "startsWith": None}
-    assert await found(world, {"metadata": [{"path": "source", "eq": None, **open_tests}]}) == world.those(
+    assert await found(sample, {"metadata": [{"path": "source", "eq": None, **open_tests}]}) == sample.those(
         lambda event: "metadata" not in event
     )
-    assert await found(world, {"data": None, "and": None, "or": None, "not": None}) == world.those()
+    assert await found(sample, {"data": None, "and": None, "or": None, "not": None}) == sample.those()
 
 
-async def test_an_empty_or_matches_nothing_and_an_empty_and_matches_everything(world: SampleApi) -> None:
-    assert await found(world, {"or": []}) == []
-    assert await found(world, {"not": {"or": []}}) == world.those()
-    assert await found(world, {"and": []}) == world.those()
-    assert await found(world, {"not": {}}) == []
-    assert await found(world, {"or": [{}]}) == world.those()
+async def test_an_empty_or_matches_nothing_and_an_empty_and_matches_everything(sample: SampleApi) -> None:
+    assert await found(sample, {"or": []}) == []
+    assert await found(sample, {"not": {"or": []}}) == sample.those()
+    assert await found(sample, {"and": []}) == sample.those()
+    assert await found(sample, {"not": {}}) == []
+    assert await found(sample, {"or": [{}]}) == sample.those()
 
 
-async def test_values_may_be_literals_in_the_document(world: SampleApi) -> None:
-    answer = await world.api.ask(
+async def test_values_may_be_literals_in_the_document(sample: SampleApi) -> None:
+    answer = await sample.api.ask(
         """query ($name: JSON) {
           events(order: OLDEST_FIRST, filter: {
             data: [
@@ -240,16 +239,16 @@ async def test_values_may_be_literals_in_the_document(world: SampleApi) -> None:
     ],
 )
 async def test_an_invalid_condition_or_one_that_is_too_long_is_refused(
-    world: SampleApi, condition: dict[str, Any], reason: str
+    sample: SampleApi, condition: dict[str, Any], reason: str
 ) -> None:
     for root in ("data", "metadata"):
-        error = await world.api.refusal(QUERY, filter={"or": [{"not": {root: [condition]}}]})
+        error = await sample.api.refusal(QUERY, filter={"or": [{"not": {root: [condition]}}]})
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": root}
         assert reason in error["message"]
         assert len(error["message"]) < 200
 
 
-async def test_a_condition_at_its_limits_is_accepted(world: SampleApi) -> None:
+async def test_a_condition_at_its_limits_is_accepted(sample: SampleApi) -> None:
     for condition in (
         {"path": ".".join(["a"] * 32), "eq": 1},
         {"path": "a" * 512, "eq": 1},
@@ -259,43 +258,43 @@ async def test_a_condition_at_its_limits_is_accepted(world: SampleApi) -> None:
         {"path": "a", "lt": 2**63 - 1, "gt": -(2**63)},
         {"path": "a", "eq": 1e308},
     ):
-        assert await found(world, {"data": [condition]}) == []
+        assert await found(sample, {"data": [condition]}) == []
 
 
-async def test_a_filter_of_over_100_conditions_or_nested_over_10_deep_is_refused(world: SampleApi) -> None:
-    assert await found(world, {"data": [{"path": f"x{n}", "eq": n} for n in range(100)]}) == []
-    error = await world.api.refusal(QUERY, filter={"data": [{"path": f"x{n}", "eq": n} for n in range(101)]})
+async def test_a_filter_of_over_100_conditions_or_nested_over_10_deep_is_refused(sample: SampleApi) -> None:
+    assert await found(sample, {"data": [{"path": f"x{n}", "eq": n} for n in range(100)]}) == []
+    error = await sample.api.refusal(QUERY, filter={"data": [{"path": f"x{n}", "eq": n} for n in range(101)]})
     assert (error["extensions"], "100" in error["message"]) == ({"code": "QUERY_TOO_COMPLEX"}, True)
-    assert await found(world, {"or": [{"userId": "nobody"} for _ in range(50)]}) == []
-    error = await world.api.refusal(QUERY, filter={"or": [{"userId": "nobody"} for _ in range(51)]})
+    assert await found(sample, {"or": [{"userId": "nobody"} for _ in range(50)]}) == []
+    error = await sample.api.refusal(QUERY, filter={"or": [{"userId": "nobody"} for _ in range(51)]})
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     for join in ("not", "and", "or"):
         nested: dict[str, Any] = {"userId": "nobody"}
         for _ in range(9):
             nested = {join: nested if join == "not" else [nested]}
-        assert await found(world, nested) == (world.those() if join == "not" else [])
-        error = await world.api.refusal(QUERY, filter={join: nested if join == "not" else [nested]})
+        assert await found(sample, nested) == (sample.those() if join == "not" else [])
+        error = await sample.api.refusal(QUERY, filter={join: nested if join == "not" else [nested]})
         assert (error["extensions"], "over 10 deep" in error["message"]) == ({"code": "QUERY_TOO_COMPLEX"}, True)
 
 
 @pytest.mark.parametrize("depth", [60, 127, 500])
-async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(world: SampleApi, depth: int) -> None:
+async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(sample: SampleApi, depth: int) -> None:
     nested: dict[str, Any] = {}
     for _ in range(depth):
         nested = {"not": nested}
-    error = await world.api.refusal(QUERY, filter=nested)
+    error = await sample.api.refusal(QUERY, filter=nested)
     assert error["extensions"]["code"] in ("QUERY_TOO_COMPLEX", "BAD_USER_INPUT")
     written = "{ events(filter: " + "{ not: " * depth + "{}" + " }" * depth + ") { nodes { id } } }"
-    assert (await world.api.refusal(written))["extensions"]["code"] in ("QUERY_TOO_COMPLEX", "BAD_USER_INPUT")
+    assert (await sample.api.refusal(written))["extensions"]["code"] in ("QUERY_TOO_COMPLEX", "BAD_USER_INPUT")
 
 
 @pytest.mark.parametrize(
     "hostile", ["$where", "$gt", "$$ROOT", "a.$b", "\0", "a\0b", "..", "__proto__", "🦉", "$", " "]
 )
-async def test_a_path_or_value_that_looks_like_an_operator_is_taken_literally(world: SampleApi, hostile: str) -> None:
+async def test_a_path_or_value_that_looks_like_an_operator_is_taken_literally(sample: SampleApi, hostile: str) -> None:
     for value in (hostile, {hostile: hostile}, [hostile, {hostile: [hostile]}]):
         for condition in ({"path": hostile, "eq": value}, {"path": "name", "in": [value]}):
-            assert await found(world, {"data": [condition]}) == []
-    assert await found(world, {"data": [{"path": "name", "startsWith": hostile}]}) == []
-    assert await found(world, {"data": [{"path": hostile, "exists": True}]}) == []
-    assert await found(world, {"data": [{"path": hostile, "eq": None}]}) == world.those()
+            assert await found(sample, {"data": [condition]}) == []
+    assert await found(sample, {"data": [{"path": "name", "startsWith": hostile}]}) == []
+    assert await found(sample, {"data": [{"path": hostile, "exists": True}]}) == []
+    assert await found(sample, {"data": [{"path": hostile, "eq": None}]}) == sample.those()

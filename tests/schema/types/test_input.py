@@ -35,18 +35,18 @@ NUMBER = "query ($it: BigInt) { events(filter: { fromPosition: $it, toPosition: 
         "x" * 100_000,
     ],
 )
-async def test_a_cursor_that_is_not_ours_is_refused(world: SampleApi, place: str, cursor: str) -> None:
-    error = await world.api.refusal(CURSORS[place], it=cursor)
+async def test_a_cursor_that_is_not_ours_is_refused(sample: SampleApi, place: str, cursor: str) -> None:
+    error = await sample.api.refusal(CURSORS[place], it=cursor)
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": place.rpartition(" ")[2]}
     assert len(error["message"]) < 200
 
 
 @pytest.mark.parametrize("place", CURSORS)
-async def test_a_cursor_of_another_kind_of_list_is_refused(world: SampleApi, place: str) -> None:
+async def test_a_cursor_of_another_kind_of_list_is_refused(sample: SampleApi, place: str) -> None:
     kind = {"aggregates after": "a", "rejected after": "r"}.get(place, "e")
-    await world.api.ask(CURSORS[place], it=f"{kind}5")
+    await sample.api.ask(CURSORS[place], it=f"{kind}5")
     for other in {"a", "e", "r"} - {kind}:
-        error = await world.api.refusal(CURSORS[place], it=f"{other}5")
+        error = await sample.api.refusal(CURSORS[place], it=f"{other}5")
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
@@ -55,20 +55,20 @@ async def test_a_cursor_of_another_kind_of_list_is_refused(world: SampleApi, pla
     | st.from_regex(r"[ear][0-9a-f]{0,20}(-[0-9a-f]{0,20})?(\.[0-9a-z]{0,20})?", fullmatch=True)
 )
 @settings(max_examples=100, deadline=None)
-async def test_any_cursor_is_either_parsed_or_refused(world: SampleApi, cursor: str) -> None:
+async def test_any_cursor_is_either_parsed_or_refused(sample: SampleApi, cursor: str) -> None:
     for query in CURSORS.values():
-        answer = await world.api.answer(query, it=cursor)
+        answer = await sample.api.answer(query, it=cursor)
         codes = [error["extensions"]["code"] for error in answer.get("errors", [])]
         assert codes in ([], ["BAD_USER_INPUT"], ["WRONG_LOG"])
 
 
 @pytest.mark.parametrize("place", CURSORS)
-async def test_a_cursor_of_another_log_is_refused_with_a_code_of_its_own(world: SampleApi, place: str) -> None:
+async def test_a_cursor_of_another_log_is_refused_with_a_code_of_its_own(sample: SampleApi, place: str) -> None:
     kind = {"aggregates after": "a", "rejected after": "r"}.get(place, "e")
-    tag = await same_log.tag(world.log)
-    await world.api.ask(CURSORS[place], it=f"{kind}5.{tag}")
+    tag = await same_log.tag(sample.log)
+    await sample.api.ask(CURSORS[place], it=f"{kind}5.{tag}")
     for cursor in (f"{kind}5.zzzzzz", f"{kind}5.{tag}0", f"{kind}ffffff.0"):
-        error = await world.api.refusal(CURSORS[place], it=cursor)
+        error = await sample.api.refusal(CURSORS[place], it=cursor)
         assert error["extensions"] == {"code": "WRONG_LOG", "field": place.rpartition(" ")[2]}
         assert len(error["message"]) < 200
 
@@ -81,27 +81,27 @@ async def test_a_cursor_of_another_log_is_refused_with_a_code_of_its_own(world: 
         *(5, 5.5, True, [], {}),
     ],
 )
-async def test_what_is_not_a_time_is_refused(world: SampleApi, time: Any) -> None:
-    error = await world.api.refusal(TIME, it=time)
+async def test_what_is_not_a_time_is_refused(sample: SampleApi, time: Any) -> None:
+    error = await sample.api.refusal(TIME, it=time)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "path" not in error
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
-async def test_the_first_and_the_last_possible_times_are_accepted(world: SampleApi, time: str) -> None:
-    await world.api.ask(TIME, it=time)
+async def test_the_first_and_the_last_possible_times_are_accepted(sample: SampleApi, time: str) -> None:
+    await sample.api.ask(TIME, it=time)
     query = "query ($it: DateTime) { stats(filter: { fromTimestamp: $it, toTimestamp: $it }) { totalEvents } }"
-    assert await world.api.ask(query, it=time) == {"stats": {"totalEvents": 0}}
+    assert await sample.api.ask(query, it=time) == {"stats": {"totalEvents": 0}}
     query = """{ stats(filter: { fromTimestamp: "0001-01-01", toTimestamp: "9999-12-31T23:59:59.999999Z" }) {
       totalEvents uniqueAggregates histogram { count }
     } }"""
-    assert (await world.api.ask(query))["stats"]["totalEvents"] == len(world.events)
+    assert (await sample.api.ask(query))["stats"]["totalEvents"] == len(sample.events)
     for range in ('toTimestamp: "9999-12-31"', 'beforeTimestamp: "9999-12-31"'):
         query = "{ stats(filter: { RANGE }) { totalEvents } events(filter: { RANGE }, last: 500) { nodes { id } } }"
-        answer = await world.api.ask(query.replace("RANGE", range))
-        assert answer["stats"]["totalEvents"] == len(answer["events"]["nodes"]) == len(world.events)
+        answer = await sample.api.ask(query.replace("RANGE", range))
+        assert answer["stats"]["totalEvents"] == len(answer["events"]["nodes"]) == len(sample.events)
     query = "{ stats(filter: { RANGE }) { totalEvents } events(filter: { RANGE }) { nodes { id } } }"
-    answer = await world.api.ask(query.replace("RANGE", 'beforeTimestamp: "0001-01-01"'))
+    answer = await sample.api.ask(query.replace("RANGE", 'beforeTimestamp: "0001-01-01"'))
     assert answer == {"stats": {"totalEvents": 0}, "events": {"nodes": []}}
 
 
@@ -109,15 +109,15 @@ async def test_the_first_and_the_last_possible_times_are_accepted(world: SampleA
     "number",
     [2**63, -(2**63) - 1, 2**64, 1.5, 5.0, True, "x", "", "-", "--5", " 5", "1e3", "0x1", "٣", "9" * 5000, [], {}],
 )
-async def test_what_is_not_a_64_bit_integer_is_refused(world: SampleApi, number: Any) -> None:
-    error = await world.api.refusal(NUMBER, it=number)
+async def test_what_is_not_a_64_bit_integer_is_refused(sample: SampleApi, number: Any) -> None:
+    error = await sample.api.refusal(NUMBER, it=number)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "path" not in error
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), "9223372036854775807", "-1", 0])
-async def test_every_64_bit_integer_is_accepted(world: SampleApi, number: int | str) -> None:
-    assert await world.api.ask(NUMBER, it=number) == {"events": {"nodes": []}}
+async def test_every_64_bit_integer_is_accepted(sample: SampleApi, number: int | str) -> None:
+    assert await sample.api.ask(NUMBER, it=number) == {"events": {"nodes": []}}
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ async def test_every_64_bit_integer_is_accepted(world: SampleApi, number: int | 
         "{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }",
     ],
 )
-async def test_an_invalid_document_is_refused_and_nothing_of_it_is_executed(world: SampleApi, query: str) -> None:
-    answer = await world.api.answer(query)
+async def test_an_invalid_document_is_refused_and_nothing_of_it_is_executed(sample: SampleApi, query: str) -> None:
+    answer = await sample.api.answer(query)
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
     assert "data" not in answer
 
 
-async def test_an_error_names_the_argument_at_fault(world: SampleApi) -> None:
-    error = await world.api.refusal('{ events(before: "x") { nodes { id } } }')
+async def test_an_error_names_the_argument_at_fault(sample: SampleApi) -> None:
+    error = await sample.api.refusal('{ events(before: "x") { nodes { id } } }')
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "before"}
     assert error["path"] == ["events"]
     assert error["message"] == "before: 'x' is not a cursor of this list; pass one that it returned"

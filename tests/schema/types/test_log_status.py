@@ -33,18 +33,18 @@ async def status(api: RunningApi) -> Any:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_the_status_has_the_ends_of_the_log_and_the_number_of_rejections(world: SampleApi) -> None:
-    found = await status(world.api)
+async def test_the_status_has_the_ends_of_the_log_and_the_number_of_rejections(sample: SampleApi) -> None:
+    found = await status(sample.api)
     assert found["head"] == 300
-    assert found["firstPosition"] == world.events[0]["_id"]
-    assert found["rejected"] == len(world.rejected)
+    assert found["firstPosition"] == sample.events[0]["_id"]
+    assert found["rejected"] == len(sample.rejected)
     assert found["sourceResets"] == 0
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_the_status_has_the_retention_and_the_versions_of_the_software(world: SampleApi) -> None:
-    found = await status(world.api)
-    assert {rule["eventTypes"]: rule["days"] for rule in found["retention"]} == world.settings.retention
+async def test_the_status_has_the_retention_and_the_versions_of_the_software(sample: SampleApi) -> None:
+    found = await status(sample.api)
+    assert {rule["eventTypes"]: rule["days"] for rule in found["retention"]} == sample.settings.retention
     assert found["versions"]["eventscope"] == version("eventscope")
     assert all(name[0].isdigit() for name in found["versions"].values())
 

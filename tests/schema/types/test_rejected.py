@@ -17,22 +17,22 @@ PAGE = """query ($first: Int, $after: String) {
 }"""
 
 
-async def rejected(world: SampleApi, **asked: Any) -> Any:
-    return (await world.api.ask(PAGE, **asked))["rejectedEvents"]
+async def rejected(sample: SampleApi, **asked: Any) -> Any:
+    return (await sample.api.ask(PAGE, **asked))["rejectedEvents"]
 
 
-async def test_the_newest_comes_first_with_its_code_and_its_exact_bytes(world: SampleApi) -> None:
-    found = (await rejected(world))["nodes"]
-    assert [base64.b64decode(one["raw"]) for one in found] == world.rejected[::-1]
+async def test_the_newest_comes_first_with_its_code_and_its_exact_bytes(sample: SampleApi) -> None:
+    found = (await rejected(sample))["nodes"]
+    assert [base64.b64decode(one["raw"]) for one in found] == sample.rejected[::-1]
     codes = ["INVALID_TIMESTAMP", "INVALID_TYPE", "MISSING_TYPE", "NOT_AN_OBJECT", "INVALID_JSON"]
     assert [one["code"] for one in found] == codes
     assert all(one["reason"] and one["subject"] == "events" and "Trace" in one["headers"] for one in found)
 
 
-async def test_rejected_messages_come_in_pages(world: SampleApi) -> None:
-    whole = (await rejected(world))["nodes"]
-    first = await rejected(world, first=2)
-    second = await rejected(world, first=3, after=first["pageInfo"]["endCursor"])
+async def test_rejected_messages_come_in_pages(sample: SampleApi) -> None:
+    whole = (await rejected(sample))["nodes"]
+    first = await rejected(sample, first=2)
+    second = await rejected(sample, first=3, after=first["pageInfo"]["endCursor"])
     assert first["nodes"] + second["nodes"] == whole
     assert first["pageInfo"]["hasNextPage"]
     assert not second["pageInfo"]["hasNextPage"]

@@ -87,56 +87,56 @@ def text(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-async def test_without_a_filter_all_events_are_counted(world: SampleApi) -> None:
-    assert (await world.api.ask(QUERY))["stats"] == recounted(world.events)
+async def test_without_a_filter_all_events_are_counted(sample: SampleApi) -> None:
+    assert (await sample.api.ask(QUERY))["stats"] == recounted(sample.events)
 
 
 @pytest.mark.parametrize("interval", ["HOUR", "DAY", "WEEK"])
 @pytest.mark.parametrize("by", ["NONE", "TYPE", "AGGREGATE_TYPE"])
-async def test_every_histogram_equals_a_recount(world: SampleApi, interval: str, by: str) -> None:
-    answer = await world.api.ask(QUERY, interval=interval, by=by)
-    assert answer["stats"]["histogram"] == histogram(world.events, interval, by)
+async def test_every_histogram_equals_a_recount(sample: SampleApi, interval: str, by: str) -> None:
+    answer = await sample.api.ask(QUERY, interval=interval, by=by)
+    assert answer["stats"]["histogram"] == histogram(sample.events, interval, by)
 
 
-async def test_weeks_begin_on_mondays(world: SampleApi) -> None:
-    answer = await world.api.ask("{ stats { histogram(interval: WEEK) { start end } } }")
+async def test_weeks_begin_on_mondays(sample: SampleApi) -> None:
+    answer = await sample.api.ask("{ stats { histogram(interval: WEEK) { start end } } }")
     weeks = answer["stats"]["histogram"]
     assert {"start": "2026-03-09T00:00:00Z", "end": "2026-03-16T00:00:00Z"} in weeks
     assert all(datetime.fromisoformat(week["start"]).weekday() == 0 for week in weeks)
 
 
-async def test_a_histogram_is_by_hour_and_ungrouped_by_default(world: SampleApi) -> None:
-    answer = await world.api.ask(
+async def test_a_histogram_is_by_hour_and_ungrouped_by_default(sample: SampleApi) -> None:
+    answer = await sample.api.ask(
         "{ stats { a: histogram { start key } b: histogram(interval: null, by: null) { start key } } }"
     )
-    hours = [{"start": row["start"], "key": None} for row in histogram(world.events, "HOUR", "NONE")]
+    hours = [{"start": row["start"], "key": None} for row in histogram(sample.events, "HOUR", "NONE")]
     assert answer["stats"] == {"a": hours, "b": hours}
 
 
 @given(scope=scopes, interval=st.sampled_from(sorted(LENGTH)), by=st.sampled_from(["NONE", "TYPE", "AGGREGATE_TYPE"]))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_the_statistics_of_any_scope_equal_a_recount(
-    world: SampleApi, scope: dict[str, Any], interval: str, by: str
+    sample: SampleApi, scope: dict[str, Any], interval: str, by: str
 ) -> None:
-    events = [event for event in world.events if model.means(scope, event)]
-    answer = await world.api.ask(QUERY, filter=scope, interval=interval, by=by)
+    events = [event for event in sample.events if model.means(scope, event)]
+    answer = await sample.api.ask(QUERY, filter=scope, interval=interval, by=by)
     assert answer["stats"] == recounted(events, interval, by)
 
 
-async def test_both_ends_of_the_time_are_included(world: SampleApi) -> None:
-    time = moment.to_text(next(event["timestamp"] for event in world.events if event["timestamp"] % 1_000_000))
-    answer = await world.api.ask(QUERY, filter={"fromTimestamp": time, "toTimestamp": time})
-    at_that_time = [event for event in world.events if moment.to_text(event["timestamp"]) == time]
+async def test_both_ends_of_the_time_are_included(sample: SampleApi) -> None:
+    time = moment.to_text(next(event["timestamp"] for event in sample.events if event["timestamp"] % 1_000_000))
+    answer = await sample.api.ask(QUERY, filter={"fromTimestamp": time, "toTimestamp": time})
+    at_that_time = [event for event in sample.events if moment.to_text(event["timestamp"]) == time]
     assert answer["stats"] == recounted(at_that_time)
 
 
-async def test_without_matches_the_counts_are_zero_and_there_is_no_time_range(world: SampleApi) -> None:
-    answer = await world.api.ask(QUERY, filter={"eventTypes": ["never.happened"]})
+async def test_without_matches_the_counts_are_zero_and_there_is_no_time_range(sample: SampleApi) -> None:
+    answer = await sample.api.ask(QUERY, filter={"eventTypes": ["never.happened"]})
     assert answer["stats"] == recounted([])
 
 
-async def test_a_histogram_of_too_many_buckets_is_refused_and_not_truncated(world: SampleApi) -> None:
-    strict = replace(await stats.stats(world.log, counts.Scope()), most_buckets=20)
+async def test_a_histogram_of_too_many_buckets_is_refused_and_not_truncated(sample: SampleApi) -> None:
+    strict = replace(await stats.stats(sample.log, counts.Scope()), most_buckets=20)
     assert await stats.histogram(strict, "WEEK", "NONE")
     with pytest.raises(BadInput) as refusal:
         await stats.histogram(strict, "HOUR", "NONE")
@@ -165,30 +165,30 @@ ids = st.fixed_dictionaries(
 )
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_the_statistics_of_one_user_aggregate_or_conversation_equal_a_recount(
-    world: SampleApi, scope: dict[str, Any], more: dict[str, Any], interval: str, by: str
+    sample: SampleApi, scope: dict[str, Any], more: dict[str, Any], interval: str, by: str
 ) -> None:
-    events = [event for event in world.events if model.means(scope | more, event)]
-    answer = await world.api.ask(QUERY, filter=scope | more, interval=interval, by=by)
+    events = [event for event in sample.events if model.means(scope | more, event)]
+    answer = await sample.api.ask(QUERY, filter=scope | more, interval=interval, by=by)
     assert answer["stats"] == recounted(events, interval, by)
 
 
-async def test_a_query_that_would_have_to_count_too_many_events_one_by_one_is_refused(world: SampleApi) -> None:
-    n = len([event for event in world.events if event.get("userId") == "alice"])
-    async with running_api(world.settings, SearchLimits(most_in_stats=n)) as api:
+async def test_a_query_that_would_have_to_count_too_many_events_one_by_one_is_refused(sample: SampleApi) -> None:
+    n = len([event for event in sample.events if event.get("userId") == "alice"])
+    async with running_api(sample.settings, SearchLimits(most_in_stats=n)) as api:
         answer = await api.ask(QUERY, filter={"userId": "alice"})
     assert answer["stats"]["totalEvents"] == n
-    async with running_api(world.settings, SearchLimits(most_in_stats=n - 1)) as api:
+    async with running_api(sample.settings, SearchLimits(most_in_stats=n - 1)) as api:
         error = await api.refusal(QUERY, filter={"userId": "alice"})
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     assert str(n - 1) in error["message"]
-    own = len([event for event in world.events if event.get("userId") == "alice" and "version" in event])
+    own = len([event for event in sample.events if event.get("userId") == "alice" and "version" in event])
     scope = counts.Scope(among=(Among("userId", ("alice",)),))
     with pytest.raises(TooComplex):
-        await counts.aggregates(replace(world.log, search=SearchLimits(most_in_stats=own - 1)), scope)
+        await counts.aggregates(replace(sample.log, search=SearchLimits(most_in_stats=own - 1)), scope)
 
 
-async def test_ids_in_statistics_have_the_same_maximum_length_as_any_text(world: SampleApi) -> None:
+async def test_ids_in_statistics_have_the_same_maximum_length_as_any_text(sample: SampleApi) -> None:
     for field in ("aggregateId", "userId", "correlationId", "causationId"):
-        await world.api.ask(QUERY, filter={field: "x" * 1024})
-        error = await world.api.refusal(QUERY, filter={field: "x" * 1025})
+        await sample.api.ask(QUERY, filter={field: "x" * 1024})
+        error = await sample.api.refusal(QUERY, filter={field: "x" * 1025})
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}

@@ -33,9 +33,9 @@ def message(id: str, conversation: str, cause: str | None = None, at: int = 0) -
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def talks(world: SampleApi) -> AsyncIterator[RunningApi]:
+async def talks(sample: SampleApi) -> AsyncIterator[RunningApi]:
     """A log of long and odd conversations."""
-    settings = world.settings.model_copy(update={"mongo_database": f"talks_{uuid.uuid4().hex[:12]}"})
+    settings = sample.settings.model_copy(update={"mongo_database": f"talks_{uuid.uuid4().hex[:12]}"})
     messages = [
         *(message(f"deep{n}", "deep", f"deep{n - 1}" if n else None, n) for n in range(10_000)),
         *(message(f"wide{n}", "wide", "wide0" if n else None, n) for n in range(10_001)),
@@ -138,19 +138,19 @@ async def test_lists_of_a_trace_count_each_time_they_are_selected(talks: Running
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
 
 
-async def test_the_effects_of_an_event_are_those_that_name_it_as_their_cause(world: SampleApi) -> None:
-    answer = await world.api.ask("{ events(first: 200) { nodes { id effects(first: 40) { nodes { id } } } } }")
-    named = [(event.get("causationId"), event["messageId"]) for event in world.events]
+async def test_the_effects_of_an_event_are_those_that_name_it_as_their_cause(sample: SampleApi) -> None:
+    answer = await sample.api.ask("{ events(first: 200) { nodes { id effects(first: 40) { nodes { id } } } } }")
+    named = [(event.get("causationId"), event["messageId"]) for event in sample.events]
     assert any(len(node["effects"]["nodes"]) > 1 for node in answer["events"]["nodes"])
     for node in answer["events"]["nodes"]:
         assert node["effects"]["nodes"] == [{"id": id} for cause, id in named if cause == node["id"]]
 
 
-async def test_related_events_are_the_others_of_the_conversation(world: SampleApi) -> None:
+async def test_related_events_are_the_others_of_the_conversation(sample: SampleApi) -> None:
     query = "{ events(first: 200) { nodes { id correlationId related(first: 40) { nodes { id } } } } }"
-    for node in (await world.api.ask(query))["events"]["nodes"]:
+    for node in (await sample.api.ask(query))["events"]["nodes"]:
         talk, own = node["correlationId"], node["id"]
-        others = world.those(lambda e, talk=talk, own=own: e.get("correlationId") == talk and e["messageId"] != own)  # type: ignore[misc]
+        others = sample.those(lambda e, talk=talk, own=own: e.get("correlationId") == talk and e["messageId"] != own)  # type: ignore[misc]
         assert node["related"]["nodes"] == [{"id": id} for id in (others if talk else [])]
 
 
@@ -198,7 +198,7 @@ READS = {
 
 
 @pytest.mark.parametrize("query", READS)
-async def test_one_read_serves_all_events_of_a_list(world: SampleApi, query: str) -> None:
-    async with counted(world) as reads:
-        await world.api.ask(f"{{ {query} }}")
+async def test_one_read_serves_all_events_of_a_list(sample: SampleApi, query: str) -> None:
+    async with counted(sample) as reads:
+        await sample.api.ask(f"{{ {query} }}")
     assert reads == Counter(READS[query])
