@@ -28,13 +28,6 @@ FOR_EVER = {"*": 0.0}
 
 
 @pytest.fixture
-async def service(settings: Settings, api: str, ingesting: None) -> AsyncIterator[EventsService]:
-    """A service over an empty log, with an ingester at work."""
-    async with connected_service(settings, api) as service:
-        yield service
-
-
-@pytest.fixture
 async def reader(api: str) -> AsyncIterator[EventsService]:
     """A service that only reads."""
     async with EventsService.connect(api_url=api) as service:
