@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote_plus, urlencode, urlsplit
+from urllib.parse import unquote_plus, urlencode
 
 import httpx
 import pytest
 import uvicorn
 from nats.aio.client import Client
-from playwright.async_api import Locator, Page, Route, ViewportSize, async_playwright, expect
+from playwright.async_api import expect
 from starlette import routing
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,16 +23,11 @@ from eventscope.http.graphiql import BUILT, page, routes, wants_page
 from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.settings import Settings
-from tests.support.clients.browser import FLAGS, PATIENCE, path
+from tests.program.support.graphiql_page import Graphiql, opened, shows
+from tests.support.clients.browser import PATIENCE, path
 from tests.support.requirements import leave_out
 
 pytestmark = pytest.mark.browser
-
-WINDOW: ViewportSize = {"width": 1440, "height": 900}
-TELL_OF_VIOLATIONS = """
-addEventListener("securitypolicyviolation", (event) =>
-  console.error(`the policy forbids ${event.blockedURI} (${event.violatedDirective})`));
-"""
 
 
 class Until(Protocol):
@@ -91,69 +86,6 @@ def served(api: str, ingesting: None, client: Client, settings: Settings, until:
         await until(lambda: stored(type))
 
     return Served(api, publish)
-
-
-@asynccontextmanager
-async def opened(chromium: str, address: str) -> AsyncIterator[Page]:
-    """Open the address with every other host out of reach; at the end, nothing must have failed or left the server."""
-    wrong: list[str] = []
-    host = urlsplit(address).netloc
-
-    async def only_ours(route: Route) -> None:
-        if urlsplit(route.request.url).netloc == host:
-            await route.continue_()
-        else:
-            wrong.append(f"asked another host: {route.request.url}")
-            await route.abort()
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        context = await browser.new_context(viewport=WINDOW)
-        await context.grant_permissions(["clipboard-read", "clipboard-write"])
-        await context.add_init_script(TELL_OF_VIOLATIONS)
-        await context.route(lambda address: not address.startswith(("data:", "blob:")), only_ours)
-        context.set_default_timeout(PATIENCE)
-        page = await context.new_page()
-        page.on("console", lambda said: wrong.append(said.text) if said.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-        page.on(
-            "response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status > 399 else None
-        )
-        page.on("websocket", lambda socket: wrong.append(socket.url) if urlsplit(socket.url).netloc != host else None)
-        await page.goto(address)
-        yield page
-        await browser.close()
-    assert wrong == []
-
-
-class Graphiql:
-    """What a person sees and does on the page."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.query = page.locator(".graphiql-query-editor .view-lines")
-        self.answer = page.locator(".graphiql-response .view-lines")
-        self.explorer = page.locator(".graphiql-explorer-root")
-
-    async def press(self, name: str) -> None:
-        await self.page.get_by_role("button", name=name).click()
-
-    async def run(self) -> None:
-        await self.page.get_by_role("button", name="Execute query").click()
-
-    async def turn_to(self, title: str) -> None:
-        await self.page.get_by_role("tab", name=title).click()
-        await shows(self.query, f" {title}")
-
-    async def kept(self) -> str:
-        """Everything that the page keeps in the browser for the next visit."""
-        return str(await self.page.evaluate("JSON.stringify(localStorage)"))
-
-
-async def shows(place: Locator, text: str) -> None:
-    """Wait until the text is there."""
-    await expect(place).to_contain_text(text, timeout=PATIENCE)
 
 
 async def test_a_query_is_answered_and_the_explorer_shows_the_fields(
