@@ -1,12 +1,13 @@
 """The event log: its collections, indexes and clock, as one value that every read and write takes."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from pymongo import IndexModel
-from pymongo.errors import OperationFailure
+from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from eventscope.errors import CannotStart
 from eventscope.store.identity import LogIdentity
@@ -34,6 +35,9 @@ OBSOLETE: Final = frozenset(
     }
 )
 INDEX_NOT_FOUND: Final = 27
+DROP_MS: Final = 2_000
+
+logger = logging.getLogger(__name__)
 
 
 def _index(*keys: str, present: str | None = None, unique: bool = False) -> IndexModel:
@@ -246,7 +250,10 @@ async def collections(log: Log) -> dict[str, object]:
 
 async def _drop(log: Log, index: str) -> None:
     try:
-        await log.events.drop_index(index)
+        # while it waits for a reader that holds the collection, all writes wait after it
+        await log.events.drop_index(index, maxTimeMS=DROP_MS)
+    except ExecutionTimeout:
+        logger.warning("the index %s is not needed, but cannot be dropped now: the next start tries again", index)
     except OperationFailure as error:
         if error.code != INDEX_NOT_FOUND:  # another process has just dropped it
             raise

@@ -5,7 +5,7 @@ from typing import Final
 
 from eventscope.doctor.finding import Finding, broken, note, ok, warning
 from eventscope.settings import variable
-from eventscope.store.diagnostics import HISTORY, IndexFacts, ServerFacts, own_indexes
+from eventscope.store.diagnostics import IndexFacts, ServerFacts, own_indexes
 
 OLDEST: Final = (6, 0)
 MEMBERS: Final = 3
@@ -23,7 +23,6 @@ def findings(facts: ServerFacts, *, embedded: bool) -> list[Finding]:
         write_concern(facts),
         indexes(facts.indexes, own_indexes()),
         expiry(facts),
-        history(facts.history_seconds),
         disk(facts),
     ]
 
@@ -97,14 +96,21 @@ def expiry(facts: ServerFacts) -> Finding:
     """Whether MongoDB deletes expired documents, and no others."""
     check = "MongoDB expiry"
     expiring = [index for index in facts.indexes if index.expire_after is not None]
-    wrong = [index for index in expiring if index not in own_indexes()]
+    # an older version indexed all events and not those alone that expire, which deletes the same
+    right = {(one.collection, one.keys, one.expire_after) for one in own_indexes()}
+    wrong = [one for one in expiring if (one.collection, one.keys, one.expire_after) not in right]
     if wrong:
         return broken(
             check,
             f"MongoDB deletes by {', '.join(f'{one.name} after {one.expire_after:g} s' for one in wrong)}",
             "before it deletes events, drop the index, and " + SERVE,
         )
-    missing = [one.collection for one in own_indexes() if one.expire_after is not None and one not in expiring]
+    served = {(one.collection, one.keys) for one in expiring}
+    missing = [
+        one.collection
+        for one in own_indexes()
+        if one.expire_after is not None and (one.collection, one.keys) not in served
+    ]
     if missing:
         return warning(check, f"expired documents of {' and '.join(missing)} are not deleted", SERVE)
     if facts.expires is False:
@@ -114,21 +120,6 @@ def expiry(facts: ServerFacts) -> Finding:
             "switch it on: db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})",
         )
     return ok(check, "expired events and rejected messages are deleted")
-
-
-def history(seconds: float | None) -> Finding:
-    """Whether indexes carry a history of documents that Eventscope does not read."""
-    check = "MongoDB history"
-    if seconds is None:
-        return note(check, f"{HISTORY} is unknown")
-    if seconds == 0:
-        return ok(check, "indexes carry no history")
-    return note(
-        check,
-        f"MongoDB keeps {seconds:g} s of history, which makes the indexes of a fast log up to twice as large",
-        f"unless other applications read snapshots here, db.adminCommand({{setParameter: 1, {HISTORY}: 0}}), and start"
-        " mongod with that parameter from now on",
-    )
 
 
 def disk(facts: ServerFacts) -> Finding:

@@ -22,7 +22,6 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, InvalidURI
-from pymongo.read_concern import ReadConcern
 
 from eventscope.errors import CannotStart
 from eventscope.internals import Internals
@@ -157,29 +156,22 @@ class Mongo:
             budget.end()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """A server session, for transactions one after another."""
+    async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:
+        """A server session, for transactions one after another, or for reads of one `snapshot`.
+
+        All reads of a snapshot see the same moment; MongoDB keeps it for a few minutes.
+        """
         if self.driver == "pymongo":
-            async with self.client.start_session() as session:
+            async with self.client.start_session(snapshot=snapshot) as session:
                 yield session
         else:
-            async with await cast("Any", self.client).start_session() as session:
+            async with await cast("Any", self.client).start_session(snapshot=snapshot) as session:
                 yield session
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Session]:
-        """A session whose reads all see the same moment, for up to a minute; then MongoDB ends it.
-
-        It is a transaction that only reads, because that keeps alive what it needs. For the snapshots of a session,
-        MongoDB keeps the history of every document for minutes, which makes indexes almost twice as large (record 36).
-        """
-        async with self.session() as session, self.transaction(session, ReadConcern("snapshot")):
-            yield session
-
-    @asynccontextmanager
-    async def transaction(self, session: Session, read_concern: ReadConcern | None = None) -> AsyncIterator[None]:
+    async def transaction(self, session: Session) -> AsyncIterator[None]:
         """Commit all writes made with the session at the end of the block; abort them if it raises."""
-        transaction = session.start_transaction(read_concern)
+        transaction = session.start_transaction()
         # motor returns the context manager, pymongo a coroutine that returns it
         async with await transaction if self.driver == "pymongo" else cast("Any", transaction):
             yield

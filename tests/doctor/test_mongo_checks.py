@@ -77,9 +77,12 @@ def test_indexes_that_delete_events_at_the_wrong_time_are_found() -> None:
     assert mongo_checks.expiry(replace(MONGO, expires=None)).level == OK
 
 
-@pytest.mark.parametrize(("seconds", "level"), [(0.0, OK), (300.0, NOTE), (None, NOTE)])
-def test_history_that_makes_indexes_larger_is_noted(seconds: float | None, level: Level) -> None:
-    assert mongo_checks.history(seconds).level == level
+def test_the_index_of_an_older_version_deletes_the_same_events() -> None:
+    ttl = next(one for one in own_indexes() if one.name == "events(expireAt)")
+    former = replace(ttl, partial=())
+    others = frozenset(own_indexes()) - {ttl}
+    assert mongo_checks.expiry(replace(MONGO, indexes=others | {former})).level == OK
+    assert mongo_checks.expiry(replace(MONGO, indexes=others | {ttl, former})).level == OK
 
 
 @pytest.mark.parametrize(("used", "level"), [(50, OK), (84, OK), (86, WARNING), (96, WARNING), (98, BROKEN)])

@@ -6,6 +6,7 @@ cannot serve. `python -m benchmarks.read --parts shapes` checks the same on a lo
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -248,6 +249,21 @@ async def test_replaced_indexes_are_dropped(log: Log) -> None:
     await log.events.create_index("expireAt", expireAfterSeconds=0)
     await prepare(log)
     assert not {"userId_1__id_1", "expireAt_1"} & set(await log.events.index_information())
+
+
+async def test_an_index_that_cannot_be_dropped_soon_is_kept_until_the_next_start(log: Log) -> None:
+    await log.events.create_index("expireAt", expireAfterSeconds=0)
+    async with log.mongo.session() as session:
+        with suppress(InterruptedError):
+            async with log.mongo.transaction(session):
+                await log.events.find_one({}, session=session)  # holds the collection until the transaction ends
+                async with asyncio.timeout(60):
+                    await prepare(log)
+                raise InterruptedError
+    assert "expireAt_1" in await log.events.index_information()
+
+    await prepare(log)
+    assert "expireAt_1" not in await log.events.index_information()
 
 
 async def test_two_processes_may_prepare_a_log_at_once(log: Log) -> None:
