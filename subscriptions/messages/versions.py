@@ -22,7 +22,7 @@ def header(expected: Sequence[int | None]) -> dict[str, str]:
 def expected_versions(headers: Mapping[str, str], count: int) -> Sequence[int | None]:
     """The versions that the header requires, one for each of the `count` events of one message.
 
-    If it names fewer, any version will do for the remaining events: a single one is the version before all events.
+    If it names fewer, any version will do for the remaining events: a single one is required of the first event.
     InvalidMessage if it is not a list of versions, or names more than there are events.
     """
     text = headers.get(EXPECTED_VERSION)
