@@ -39,7 +39,8 @@ def tail(
     correlation: Correlation = None,
     last: Annotated[int, typer.Option("--last", "-n", min=0, help="Number of past events to show first.")] = 10,
     after: Annotated[
-        str | None, typer.Option(metavar="CURSOR", help="Show the events after this cursor first, instead of the newest ones.")
+        str | None,
+        typer.Option(metavar="CURSOR", help="Show the events after this cursor first, instead of the newest."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with its cursor.")] = False,
     api: Api = None,

@@ -39,12 +39,16 @@ def is_supported(scope: Scope) -> bool:
 class _Cycle(RequestResponseCycle):
     async def send(self, message: Message) -> None:  # type: ignore[override]  # wider: it takes the extension too
         """Send a whole response with one write, and any other message as uvicorn does."""
-        if "body" not in message or message["type"] != "http.response.start" or self.response_started:
-            await super().send(cast("Any", message))
-            return
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
+        if self.transport.is_closing():
+            # of several requests on a connection that was lost, uvicorn marks only the last one
+            self.disconnected = True
+            self.message_event.set()
         if self.disconnected:
+            return
+        if "body" not in message or message["type"] != "http.response.start" or self.response_started:
+            await super().send(cast("Any", message))
             return
         parts = [STATUS_LINE[message["status"]]]
         for name, value in (*self.default_headers, *message["headers"]):

@@ -2,12 +2,14 @@
 
 import asyncio
 import gzip
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.types import Message, Receive, Scope, Send
 
 from eventscope.http.edge.compression import compress_from
@@ -31,14 +33,17 @@ class Application:
     """Answers `/whole` in one message, and anything else in two; a large answer if the path says so."""
 
     def __init__(self) -> None:
-        self.sent = 0
+        self.count = self.sent = 0
         self.received: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert whole_response.is_supported(scope)
         assert (await receive())["type"] == "http.request"
         end = asyncio.ensure_future(receive())
-        await asyncio.sleep(0)
+        self.count += 1
+        await self.may_answer.wait()
         body = BODY * (10_000 if scope["path"].endswith("large") else 1)
         start: Message = {
             "type": "http.response.start",
@@ -57,12 +62,19 @@ class Application:
 @asynccontextmanager
 async def served(app: Application) -> AsyncIterator[int]:
     """The port of a server with that application."""
+    async with serving(app) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def serving(app: Application) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    """A server with that application, and its port."""
     with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(config(app))
         running = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started)
         try:
-            yield listener.getsockname()[1]
+            yield listener.getsockname()[1], server
         finally:
             server.should_exit = server.force_exit = True
             await running
@@ -119,6 +131,29 @@ async def test_nothing_is_sent_to_a_client_that_has_left_and_the_application_is_
         writer.transport.abort()
         await until(lambda: app.sent == 2)
         await until(lambda: app.received == ["http.disconnect"] * 2)
+
+
+@pytest.mark.parametrize("path", [b"/whole", b"/parts", b"/whole/large", b"/parts/large"])
+def test_a_client_that_leaves_before_its_requests_are_answered_costs_no_error_in_the_log(
+    path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # asyncio's own ignores what we write then
+        runner.run(_leave_before_an_answer(path))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def _leave_before_an_answer(path: bytes) -> None:
+    app = Application()
+    app.may_answer.clear()
+    async with serving(app) as (port, server):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path * 5)
+        await until(lambda: app.count == 1)
+        writer.transport.abort()
+        await until(lambda: not server.server_state.connections)
+        app.may_answer.set()
+        await until(lambda: app.received)
+        assert set(app.received) == {"http.disconnect"}
 
 
 @pytest.mark.parametrize("size", [0, 10, 5_000, 200_000])
