@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from eventscope.cli.command import load_settings, run_to_end, run_until_signal
-from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, running_dev
+from eventscope.dev.data_folder import DATA_DIR, running_dev
 from eventscope.errors import BadInput
 from eventscope.redact import redacted
 from eventscope.settings import Settings
@@ -29,7 +29,9 @@ Api = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Address of the API, like http://HOST:8000, unless it is on this machine."),
 ]
-DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
+DataDir = Annotated[
+    Path, typer.Option(help="Folder of an `eventscope dev`: if it is running, its API is used, unless --api names one.")
+]
 
 
 def tail(

@@ -101,7 +101,10 @@ def import_(
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Publish the events of a file, or the history of a git repository."""
+    """Publish the events of a file, or the history of a git repository, to the NATS that the settings name.
+
+    If they name none, it is that of a running `eventscope dev`.
+    """
     from rich.console import Console
 
     from eventscope.connections import access

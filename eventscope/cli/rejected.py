@@ -57,7 +57,10 @@ def retry(
     ] = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Send rejected messages again, once their cause is fixed. The exit code is 1 unless all of them are stored."""
+    """Send rejected messages, by their numbers or --all, again, once their cause is fixed.
+
+    The exit code is 1 unless all of them are stored.
+    """
     from eventscope.cli import rejections
 
     _check(numbers, all, code)
@@ -76,7 +79,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Delete rejected messages for good."""
+    """Delete rejected messages, by their numbers or --all, for good."""
     from eventscope.cli import rejections
 
     _check(numbers, all, code)
@@ -89,7 +92,7 @@ def drop(
 
 def _check(numbers: list[int] | None, all: bool, code: str | None) -> None:
     if bool(numbers) == all:
-        raise BadInput("give numbers, or --all")
+        raise BadInput("give numbers, or --all, and not both")
     if code is not None and not all:
         raise BadInput("--code needs --all")
 

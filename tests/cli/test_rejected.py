@@ -76,8 +76,8 @@ async def test_drop_asks_for_confirmation_first(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("retry",), "give numbers, or --all"),
-        (("drop", "1", "--all"), "give numbers, or --all"),
+        (("retry",), "give numbers, or --all, and not both"),
+        (("drop", "1", "--all"), "give numbers, or --all, and not both"),
         (("retry", "1", "--code", "INVALID_JSON"), "--code needs --all"),
         (("show", "7"), "there is no rejected message with the number 7"),
         (("retry", "7", "8"), "there is no rejected message with the number 7, 8"),
