@@ -171,6 +171,9 @@ class RequestCounter:
             with self._metrics.socket():
                 await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         start, status, stream_start = perf_counter(), 500, 0.0
 
         async def watch_and_send(message: Message) -> None:

@@ -1,8 +1,10 @@
 """An extension of ASGI: a whole response in one message, which uvicorn then sends with one write.
 
-For the usual two messages uvicorn takes 15 µs more of CPU time, a fifteenth of what a page of 20 events takes in all.
-If the extension is in the scope, an application may add `body` to `http.response.start`, with the content-length among
-the headers, and send no `http.response.body`; except for HEAD.
+With the usual two messages, an API answers 2 % fewer pages of 20 events from memory. If the extension is in the scope,
+an application may add `body` to `http.response.start`, with the content-length among the headers, and send no
+`http.response.body`; except for HEAD.
+
+Responses to clients that have left are dropped here too, of which uvicorn notices only the last one of a connection.
 """
 
 from typing import Any, Final, cast
