@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+import pymongo
 from pymongo import DeleteOne
 from pymongo.errors import PyMongoError
 
-from eventscope.errors import Unavailable
+from eventscope.errors import EventscopeError, Unavailable
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Collection, Document, Session
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, recount_session
 from eventscope.store.values import moment
 from eventscope.store.values.moment import HOUR
 
@@ -110,24 +112,41 @@ async def in_transaction(
     ingester has to start again, without its cached heads. Raises Unavailable when the log is too busy, or MongoDB is
     away.
     """
-    change: Document = {"$inc": {"recounts": 1, **({"term": 1} if new_term else {})}}
-    with translate_errors(log.question_seconds):
-        for attempt in range(TRIES):
-            try:
-                # A write outside of a transaction waits for a batch that is being stored. The transaction itself would
-                # not wait, but fail with a write conflict.
-                await log.meta.update_one({"_id": checkpoint.ID}, {"$currentDate": {"recounting": True}})
-                async with log.mongo.session() as session, log.mongo.transaction(session):
-                    before = await log.meta.find_one_and_update({"_id": checkpoint.ID}, change, session=session)
-                    if before is None:
-                        await checkpoint.require_empty(log)
-                    await work(session, before or {})
-                return
-            except PyMongoError as error:
-                if not any(map(error.has_error_label, TRANSIENT)):
-                    raise
-            await asyncio.sleep(PAUSE * (attempt % 4) / 4)
+    inc: Document = {"recounts": 1, **({"term": 1} if new_term else {})}
+    change: Document = {"$inc": inc, "$unset": {recount_session.MEMBER: ""}}
+    async with log.mongo.session() as session:
+        try:
+            with translate_errors(2 * log.question_seconds):
+                for attempt in range(TRIES):
+                    try:
+                        announced = await recount_session.announce(log, checkpoint.ID, session.session_id)
+                        with pymongo.timeout(log.question_seconds):
+                            if await _transact(log, session, work, announced, change):
+                                return
+                    except PyMongoError as error:
+                        if error.timeout or not any(map(error.has_error_label, TRANSIENT)):
+                            raise
+                    await asyncio.sleep(PAUSE * (attempt % 4) / 4)
+        except BaseException:
+            # The driver does not abort a transaction whose time is over, and the session may be used again.
+            with suppress(EventscopeError), translate_errors(2.0):
+                await log.mongo.end_session(session.session_id)
+            raise
     raise Unavailable("the log is too busy to be corrected now")
+
+
+async def _transact(
+    log: Log, session: Session, work: Callable[[Session, Document], Awaitable[None]], at: Document, change: Document
+) -> bool:
+    """Whether it was done: not if another recount has announced itself since."""
+    async with log.mongo.transaction(session):
+        before = await log.meta.find_one_and_update(at, change, session=session)
+        if before is None:
+            if await log.meta.find_one({"_id": checkpoint.ID}, {"_id": 1}, session=session) is not None:
+                return False
+            await checkpoint.require_empty(log)
+        await work(session, before or {})
+    return True
 
 
 def _printable(name: str) -> str:

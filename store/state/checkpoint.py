@@ -22,7 +22,7 @@ from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import duplicate
 from eventscope.store.mongo.first import first
 from eventscope.store.mongo.write import Write
-from eventscope.store.state import agreement, checkpoint_members
+from eventscope.store.state import agreement, checkpoint_members, recount_session
 from eventscope.store.values.message import Lost, StreamPosition
 
 ID: Final = "checkpoint"
@@ -138,6 +138,7 @@ async def acquire(
     with translate_errors(seconds, "meta"):
         if (present := await log.meta.find_one({"_id": ID})) is not None:
             _checkpoint(present)  # Blocked if it is damaged
+            await recount_session.end_overdue(log, present)
         else:
             await agreement.no_log(log)
             try:

@@ -37,6 +37,10 @@ class Follower:
         if self._connection is None:
             await self._open()
         await self._hear()
+        self.pause()
+
+    def pause(self) -> None:
+        """Stop reading."""
         if self._connection is not None:
             self._connection.transport.pause_reading()
 
