@@ -6,7 +6,6 @@ versions.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -46,10 +45,20 @@ def suffix(tag: str | None) -> str:
     return "" if tag is None else f".{tag}"
 
 
-def of_events(tag: str | None) -> Callable[[EventDocument], str]:
+@dataclass(frozen=True, slots=True)
+class EventCursors:
+    """A function that returns the cursor of an event; compiled code does the same with its `suffix`."""
+
+    suffix: str
+
+    def __call__(self, event: EventDocument) -> str:
+        """The cursor of the event."""
+        return of_event(event, self.suffix)
+
+
+def of_events(tag: str | None) -> EventCursors:
     """A function that returns the cursor of an event."""
-    end = suffix(tag)
-    return lambda event: f"e{event['_id']:x}{end}"
+    return EventCursors(suffix(tag))
 
 
 def decode(kind: Kind, text: str, field: str) -> Cursor:

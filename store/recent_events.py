@@ -89,13 +89,15 @@ class RecentEvents:
             return None
         low = 0 if above is None else bisect_right(self._events, above, key=_position)
         high = len(self._events) if below is None else bisect_left(self._events, below, key=_position)
-        count = SEARCH_FACTOR * limit
+        today = bson_date(now)
+        is_plain = not conditions(filter) and today < self._expires
+        count = limit if is_plain else SEARCH_FACTOR * limit
         if newest_first:
             candidates = self._events[max(low, high - count) : max(low, high)][::-1]
         else:
             candidates = self._events[low : min(high, low + count)]
         try:
-            events = self._matching(candidates, filter, limit, bson_date(now))
+            events = candidates if is_plain else self._matching(candidates, filter, limit, today)
         except TooManySteps:
             return None
         is_complete = len(candidates) >= high - low and (

@@ -93,7 +93,7 @@ class Compiler:
             "JSON_TYPES": JSON_TYPES,
             "Page": Page,
             "convert": convert,
-            "cursor_of": cursor.of_event,
+            "EventCursors": cursor.EventCursors,
             "moment_text": moment.to_text,
         }
     )
@@ -197,14 +197,14 @@ class Compiler:
         core_field = type.fields.get(name)
         if core_field is not None and name == "cursor" and origin(type) is event.Event:
             self.has_cursors = True
-            value = self._name()
-            self._write(depth, f"{value} = cursor_of({v}, suffix)")
-            return self._value(core_field.type, details, value, depth)
+            return _event_cursor(v, "suffix")
         plain = None if core_field is None else plain_field(core_field)
         if core_field is None or plain is None:
             raise NotCompilable
         if plain.python_name == "edges" and origin(type) is connection.Connection:
             return self._edges(core_field.type, details, v, depth)
+        if plain.python_name in expressions and plain.python_name == "cursor":
+            return expressions["cursor"]
         value = self._name()
         required = isinstance(core_field.type, GraphQLNonNull)
         read = expressions.get(plain.python_name) or self._read(type, plain.python_name, v, required=required)
@@ -214,11 +214,15 @@ class Compiler:
     def _edges(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
         """Write edges straight from the nodes of a page, without an object for each."""
         edge = _unwrapped(type)
-        result, append, node, cursor = self._name(), self._name(), self._name(), self._name()
+        result, append, node, cursor, end = (self._name() for _ in range(5))
         self._write(depth, f"if type({v}) is not Page: raise Unusual")
         self._write(depth, f"{result} = []; {append} = {result}.append; {cursor} = {v}.cursor")
+        cursor_of_node = f"{cursor}({node})"
+        if origin(_unwrapped(edge.fields["node"].type)) is event.Event:
+            self._write(depth, f"{end} = {cursor}.suffix if type({cursor}) is EventCursors else None")
+            cursor_of_node = f"({_event_cursor(node, end)} if {end} is not None else {cursor_of_node})"
         self._write(depth, f"for {node} in {v}.nodes:")
-        expressions = {"cursor": f"{cursor}({node})", "node": node}
+        expressions = {"cursor": cursor_of_node, "node": node}
         self._write(depth + 1, f"{append}({self._object(edge, details, '', expressions, depth + 1)})")
         return result
 
@@ -271,6 +275,11 @@ def convert(serialize: Callable[[Any], Any], value: Any) -> Any:
     if result is None or result is Undefined:
         raise Unusual
     return result
+
+
+def _event_cursor(event: str, suffix: str) -> str:
+    """`cursor.of_event` inline, since a page may have a thousand events."""
+    return f"f\"e{{{event}['_id']:x}}{{{suffix}}}\""
 
 
 def _unwrapped(type: GraphQLOutputType) -> GraphQLObjectType:

@@ -46,6 +46,8 @@ class Bounds:
     connections: int = 11_000
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    idle_seconds: float = 5.0
+    """For the next request after an answer."""
     client_rate: int = 16_384
     """Bytes per second that a client must read of what waits for it, on average; 0 for no minimum."""
     slow_seconds: float = 10.0

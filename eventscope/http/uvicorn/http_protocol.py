@@ -28,15 +28,16 @@ INTERNALS: Final = Internals(
             "on_message_begin": "",
             "on_headers_complete": "",
             "on_message_complete": "",
+            "on_response_complete": "",
             "pause_writing": "",
             "resume_writing": "",
             "send_400_response": "msg",
         }
     },
     {
-        HttpToolsProtocol: "app connections cycle flow loop scope transport",
+        HttpToolsProtocol: "app connections cycle flow loop pipeline scope server_state transport",
         RequestResponseCycle: "disconnected message_event response_complete response_started",
-        FlowControl: "read_paused",
+        FlowControl: "read_paused resume_reading",
     },
 )
 
@@ -106,6 +107,19 @@ class HttpProtocol(HttpToolsProtocol):
         """The request is complete."""
         super().on_message_complete()
         self._next, self._has_begun = None, False
+        if (
+            self.cycle is not None and self.cycle.response_complete
+        ):  # it was answered early, and the client may now send the next request
+            self._since = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        """The request is answered. `_look` ends idle connections: a timer for each answer would slow small pages."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._since = self.loop.time()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
@@ -122,12 +136,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.drop("slow")
         elif self._is_too_late():
             self._time_out()
+        elif self._is_idle():
+            self.transport.close()
         else:
             self._look_later()
 
     def _look_later(self) -> None:
         bounds = self._bounds
-        least = min(bounds.slow_seconds, bounds.header_seconds, bounds.body_seconds)
+        least = min(bounds.slow_seconds, bounds.header_seconds, bounds.body_seconds, bounds.idle_seconds)
         if not self._has_room:
             least = min(least, bounds.spare_seconds)
         self._timer = self.loop.call_later(least / LOOKS, self._look)
@@ -152,6 +168,11 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._has_room:
             seconds = min(seconds, self._bounds.spare_seconds)
         return self.loop.time() - self._since > seconds
+
+    def _is_idle(self) -> bool:
+        """Whether the client has sent no request for too long since the last answer."""
+        is_answered = self._next is None and self.cycle is not None and self.cycle.response_complete
+        return is_answered and self.loop.time() - self._since > self._bounds.idle_seconds
 
     def _time_out(self) -> None:
         self._bounds.on_drop(self._next or "")

@@ -34,6 +34,8 @@ class Server:
     reasons: list[str] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     own: uvicorn.Server | None = None
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    """Requests for /held are answered after that."""
 
     async def open(self, sent: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -61,6 +63,8 @@ async def serving(within: Bounds) -> AsyncIterator[Server]:
             if message["type"] == "http.disconnect" or not message["more_body"]:
                 server.heard.append(message["type"])
                 break
+        if scope["path"] == "/held":
+            await server.release.wait()
         body = b"x" * LARGE if scope["path"] == "/large" else b"fine"
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -126,6 +130,27 @@ async def test_a_client_that_reads_nothing_of_an_answer_is_cut_off_and_a_slow_on
             await until(lambda: server.reasons == ["slow"])
         answer = await server.answer(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert len(answer) > LARGE
+
+
+async def test_a_connection_on_which_no_request_follows_is_closed_but_not_while_its_request_is_being_answered() -> None:
+    async with serving(Bounds(idle_seconds=0.2)) as server:
+        held, writer = await server.open(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await server.answer(WHOLE + WHOLE)).count(b"200 OK") == 2
+        early = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+        assert (await server.answer(early)).count(b"200 OK") == 1
+        server.release.set()
+        assert (await held.read()).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
+        assert server.reasons == []
+
+
+async def test_a_connection_is_kept_for_the_next_request() -> None:
+    async with serving(Bounds(idle_seconds=20)) as server:
+        reader, writer = await server.open()
+        for _ in range(3):
+            writer.write(WHOLE)
+            assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200 OK")
+        writer.close()
 
 
 async def test_health_checks_are_answered_while_all_connections_are_taken_and_everything_else_is_refused(
