@@ -38,7 +38,7 @@ from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.live.feed import open_feed
 from eventscope.subscriptions.live.hub import open_hub
 from eventscope.subscriptions.live.log_key import LogKey
-from eventscope.subscriptions.live.newest_events import keep_newest_events
+from eventscope.subscriptions.live.recent_events import keep_recent_events
 from eventscope.subscriptions.live.subscriber import SendBudget
 from eventscope.subscriptions.nats.client import violations_text
 from eventscope.subscriptions.publish.confirmed import open_confirmed
@@ -55,7 +55,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
         ) as connections,
         open_feed(connections.log, connections.nats, settings.stream) as feed,
-        keep_newest_events(connections.log, feed),
+        keep_recent_events(connections.log, feed),
         open_hub(connections.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
         open_confirmed(connections.nats, settings.stream, settings.subjects, LogKey(connections.log)) as publisher,
     ):

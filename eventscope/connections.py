@@ -24,7 +24,7 @@ class Connections:
 
 
 @asynccontextmanager
-async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) -> AsyncIterator[Log]:
+async def connect_mongo(settings: Settings, recent: RecentEvents | None = None) -> AsyncIterator[Log]:
     """The log for the length of the block; CannotStart if MongoDB is not configured or cannot be reached."""
     require(settings, "mongo_url")
     async with open_log(
@@ -33,7 +33,7 @@ async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) ->
         settings.mongo_driver,
         question_seconds=settings.question_seconds,
         indexed_paths=settings.indexed_paths,
-        tail=tail,
+        recent=recent,
     ) as log:
         try:
             await synchronise(log)
@@ -49,10 +49,10 @@ async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) ->
 
 
 @asynccontextmanager
-async def connect(settings: Settings, name: str, tail: RecentEvents | None = None) -> AsyncIterator[Connections]:
+async def connect(settings: Settings, name: str, recent: RecentEvents | None = None) -> AsyncIterator[Connections]:
     """Connections to both servers for the length of the block; CannotStart if one is unset or unreachable."""
     require(settings, "mongo_url", "nats_url")
-    async with connect_mongo(settings, tail) as log, connect_nats(settings, name) as client:
+    async with connect_mongo(settings, recent) as log, connect_nats(settings, name) as client:
         yield Connections(log, client)
 
 

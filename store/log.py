@@ -104,7 +104,7 @@ class Log:
     clock: moment.Clock
     question_seconds: float
     indexed_paths: tuple[str, ...] = ()
-    tail: RecentEvents | None = None
+    recent: RecentEvents | None = None
     """The newest events in memory, if this process keeps them."""
     head_reads: SingleFlight[int] = field(default_factory=SingleFlight)
     """Lets concurrent requests share a read of the head."""
@@ -123,7 +123,7 @@ class Log:
             self.clock,
             self.question_seconds,
             self.indexed_paths,
-            self.tail,
+            self.recent,
             self.head_reads,
             self.identity,
             budget,
@@ -190,18 +190,18 @@ async def open_log(
     clock: moment.Clock | None = None,
     question_seconds: float = 10.0,
     indexed_paths: Sequence[str] = (),
-    tail: RecentEvents | None = None,
+    recent: RecentEvents | None = None,
 ) -> AsyncIterator[Log]:
     """The log at that URL for the length of the block. This does not contact the server.
 
     Its clock is MongoDB's, which must be set once (`synchronise`, `prepare`) before anything can be read; tests may
     pass another one. `indexed_paths` are paths into `data` and `metadata` that have an index. A caller that passes
-    `tail` must keep it up to date.
+    `recent` must keep it up to date.
     """
     async with connect(url, database, driver) as mongo:
         clock = MongoClock() if clock is None else clock
         async with keep_set(mongo, clock):
-            yield Log(mongo, clock, question_seconds, tuple(indexed_paths), tail)
+            yield Log(mongo, clock, question_seconds, tuple(indexed_paths), recent)
 
 
 async def synchronise(log: Log) -> None:

@@ -51,7 +51,7 @@ class RecentEvents:
     def add(self, previous: int, events: Sequence[EventDocument], head: int, size: int) -> None:
         """Add events that were just stored, `size` bytes in total: those after `previous`, up to the new head."""
         if self.head is not None and head < self.head and not events:
-            self.restart(None)  # it may be another log; `keep_newest_events` reads where it ends
+            self.restart(None)  # it may be another log; `keep_recent_events` reads where it ends
             return
         if self.head is None or previous > self.head:
             self.restart(previous)  # a batch was missed: memory must have no gap, so it restarts after the missed batch

@@ -35,15 +35,17 @@ async def page(
 
     `head` is the end of the log, if the caller has read it since its request began.
     """
-    if log.tail is not None:
+    if log.recent is not None:
 
-        def lookup(tail: RecentEvents) -> list[EventDocument] | None:
-            return tail.page(filter, limit=limit, above=above, below=below, newest_first=newest_first, now=log.clock())
+        def lookup(recent: RecentEvents) -> list[EventDocument] | None:
+            return recent.page(
+                filter, limit=limit, above=above, below=below, newest_first=newest_first, now=log.clock()
+            )
 
-        events = await _recent(log, log.tail, lookup, head)
+        events = await _recent(log, log.recent, lookup, head)
         if events is not None:
             if fields is None or not HEAVY.isdisjoint(fields):
-                log.budget.spend(log.tail.size(events))
+                log.budget.spend(log.recent.size(events))
                 await log.budget.enter()
             return EventPage(events)
     return await pages.page(
@@ -52,18 +54,18 @@ async def page(
 
 
 async def _recent(
-    log: Log, tail: RecentEvents, lookup: Callable[[RecentEvents], list[EventDocument] | None], head: int | None
+    log: Log, recent: RecentEvents, lookup: Callable[[RecentEvents], list[EventDocument] | None], head: int | None
 ) -> list[EventDocument] | None:
-    events = lookup(tail)
+    events = lookup(recent)
     if head is not None:
-        return events if tail.head is not None and tail.head >= head else None
+        return events if recent.head is not None and recent.head >= head else None
     if events is None:
         return None
-    head_before = tail.head
+    head_before = recent.head
     head = await log.head_reads.join(partial(checkpoint.head, log))
     if head_before is not None and head < head_before:
-        tail.restart(None)  # another log has replaced the one that memory holds
+        recent.restart(None)  # another log has replaced the one that memory holds
         return None
-    if tail.head == head_before:
+    if recent.head == head_before:
         return events if head == head_before else None
-    return lookup(tail) if tail.head is not None and tail.head >= head else None
+    return lookup(recent) if recent.head is not None and recent.head >= head else None

@@ -218,7 +218,7 @@ async def begin(log: Log, old: LogCheckpoint, start: StreamPosition) -> LogCheck
 
 
 async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last: int | None = None) -> LogCheckpoint:
-    """Record that the stream is another one, or has lost its tail, and is read from `start` on.
+    """Record that the stream is another one, or has lost its recent, and is read from `start` on.
 
     `last` is its last sequence now; messages after it are new. Returns the new checkpoint.
     """
@@ -272,8 +272,8 @@ def _identify(log: Log, document: Document | None) -> None:
     if log.identity.see((document or {}).get("log")):
         message = "the database was dropped or replaced: it now has another log, which ends at position %d"
         logger.error(message, head_of(document))
-        if log.tail is not None:
-            log.tail.restart(None)
+        if log.recent is not None:
+            log.recent.restart(None)
 
 
 def _checkpoint(document: Document) -> LogCheckpoint:

@@ -103,7 +103,7 @@ class Feed:
         self._observer: FeedObserver = UNOBSERVED
         self.subscribers = 0
         """How many subscriptions are open."""
-        self.tail: RecentEvents | None = None
+        self.recent: RecentEvents | None = None
         """Gets each batch before the readers, so that none of them knows of an event that it lacks."""
         self._inboxes: set[Inbox] = set()
         self._heard_at: float | None = None
@@ -218,12 +218,12 @@ class Feed:
 
     def _pass_on(self, batch: LiveBatch) -> None:
         self._head = batch.head
-        if self.tail is not None:
+        if self.recent is not None:
             try:
-                self.tail.add(batch.previous, batch.events, batch.head, batch.size)
+                self.recent.add(batch.previous, batch.events, batch.head, batch.size)
             except Exception as error:
                 log_unexpected(error, "the newest events are read into memory again")
-                self.tail.restart(None)
+                self.recent.restart(None)
         for inbox in self._inboxes:
             inbox.put(batch)
 

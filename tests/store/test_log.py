@@ -10,7 +10,7 @@ from eventscope.store.search_limits import SearchLimits
 
 async def test_a_log_with_a_budget_is_otherwise_the_same(log: Log) -> None:
     whole = replace(
-        log, question_seconds=3.0, indexed_paths=("data.a",), tail=RecentEvents(1), search=SearchLimits(window=7)
+        log, question_seconds=3.0, indexed_paths=("data.a",), recent=RecentEvents(1), search=SearchLimits(window=7)
     )
     budget = ReadBudget(1000)
     part = whole.within(budget)

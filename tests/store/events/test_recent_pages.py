@@ -25,9 +25,9 @@ def ear() -> Commands:
 async def heard(
     mongo_url: str, emptied_database: str, driver: Driver, clock: Clock, ear: Commands, log: Log
 ) -> AsyncIterator[Log]:
-    """The log of this test, with a tail and a listener."""
+    """The log of this test, with recent events in memory and a listener."""
     async with log_with_listener(mongo_url, emptied_database, driver, clock, ear) as heard:
-        yield replace(heard, tail=RecentEvents(100))
+        yield replace(heard, recent=RecentEvents(100))
 
 
 async def ids(log: Log, limit: int = 3, **more: Any) -> list[int]:
@@ -37,10 +37,10 @@ async def ids(log: Log, limit: int = 3, **more: Any) -> list[int]:
 
 
 async def stored(appender: Appender, heard: Log, n: int) -> None:
-    """Store this many events, and add them to the tail."""
+    """Store this many events, and add them to those in memory."""
     done = await appender.store(*(event() for _ in range(n)))
-    assert heard.tail is not None
-    heard.tail.add(done.previous, done.events, appender.at.head, 100)
+    assert heard.recent is not None
+    heard.recent.add(done.previous, done.events, appender.at.head, 100)
 
 
 def reads(ear: Commands) -> list[str]:
@@ -78,8 +78,8 @@ async def test_events_that_arrive_while_the_head_is_read_are_in_the_answer(
     more = (await appender.store(event())).events
 
     def learns(command: dict[str, Any]) -> None:
-        if "find" in command and heard.tail is not None:
-            heard.tail.add(5, more, 6, 20)
+        if "find" in command and heard.recent is not None:
+            heard.recent.add(5, more, 6, 20)
 
     ear.after = learns
     ear.heard.clear()
@@ -107,13 +107,13 @@ async def test_when_another_log_replaces_this_one_the_events_in_memory_are_dropp
     await log.events.delete_many({"_id": {"$gt": 2}})
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": 2}})
     assert await ids(heard) == [2, 1]
-    assert heard.tail is not None
-    assert heard.tail.head is None
+    assert heard.recent is not None
+    assert heard.recent.head is None
     assert await ids(heard) == [2, 1]
 
 
-async def test_without_a_tail_the_log_is_read(appender: Appender, heard: Log, ear: Commands) -> None:
+async def test_without_recent_events_the_log_is_read(appender: Appender, heard: Log, ear: Commands) -> None:
     await stored(appender, heard, 5)
     ear.heard.clear()
-    assert await ids(replace(heard, tail=None)) == [5, 4, 3]
+    assert await ids(replace(heard, recent=None)) == [5, 4, 3]
     assert reads(ear) == ["events"]

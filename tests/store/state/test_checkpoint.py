@@ -183,19 +183,19 @@ async def test_a_log_of_an_older_version_gets_one_name_however_many_try_at_the_s
 async def test_a_recreated_log_has_another_name_and_the_events_in_memory_are_dropped(
     log: Log,
 ) -> None:
-    log = replace(log, tail=RecentEvents(10))
-    assert log.tail is not None
+    log = replace(log, recent=RecentEvents(10))
+    assert log.recent is not None
     await checkpoint.acquire(log, "ann", LONG)
     name = log.identity.name
-    log.tail.restart(5)
+    log.recent.restart(5)
     await checkpoint.head(log)
-    assert log.tail.head == 5
+    assert log.recent.head == 5
     await log.meta.drop()
     await checkpoint.head(log)
-    assert (log.identity.tag, log.tail.head) == (None, 5)  # it may be about to be restored
+    assert (log.identity.tag, log.recent.head) == (None, 5)  # it may be about to be restored
     await checkpoint.acquire(log, "bob", LONG)
     assert log.identity.name not in (None, name)
-    assert log.tail.head is None
+    assert log.recent.head is None
 
 
 async def test_an_invalid_name_is_reported_as_damaged(log: Log) -> None:

@@ -20,7 +20,7 @@ from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.hub import Hub, open_hub
-from eventscope.subscriptions.live.newest_events import keep_newest_events
+from eventscope.subscriptions.live.recent_events import keep_recent_events
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.observer import Unobserved
 from tests.subscriptions.support.receivers import Announcer, ImmediateReceiver, subscriber
@@ -44,7 +44,7 @@ class Counting(Unobserved):
 
 @pytest.fixture
 async def log(settings: Settings) -> AsyncIterator[Log]:
-    async with open_log(settings.mongo_url, settings.mongo_database, tail=RecentEvents(100)) as log:
+    async with open_log(settings.mongo_url, settings.mongo_database, recent=RecentEvents(100)) as log:
         await prepare(log)
         yield log
 
@@ -56,7 +56,7 @@ def heard() -> Counting:
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings, heard: Counting) -> AsyncIterator[Feed]:
-    async with open_feed(log, client, settings.stream) as feed, keep_newest_events(log, feed):
+    async with open_feed(log, client, settings.stream) as feed, keep_recent_events(log, feed):
         feed.observer = heard
         yield feed
 
@@ -125,12 +125,12 @@ async def test_a_genuine_message_that_somebody_sends_again_is_ignored(
         await teller.happen(1)
         await sink.has(1, 2, 3, 4)
         await spy.unsubscribe()
-        assert log.tail is not None
+        assert log.recent is not None
         for raw in said:
             await client.publish(live_batch.subject(settings.stream), raw)
         await client.flush()
         await until(lambda: heard.reasons == ["repeated"] * len(said))
-        assert log.tail.head == 4
+        assert log.recent.head == 4
         await teller.happen(1)
         await sink.has(1, 2, 3, 4, 5)
 

@@ -21,11 +21,11 @@ from eventscope.subscriptions.current.aggregates import AggregateUpdates
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
 from eventscope.subscriptions.ingest.ingester import Ingester
-from eventscope.subscriptions.live import newest_events
+from eventscope.subscriptions.live import recent_events
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.history import Item
 from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
-from eventscope.subscriptions.live.newest_events import keep_newest_events
+from eventscope.subscriptions.live.recent_events import keep_recent_events
 from eventscope.subscriptions.live.subscriber import SendBudget, Text
 from eventscope.subscriptions.observer import GuardedIngestObserver
 from tests.subscriptions.support.filling import user
@@ -150,8 +150,8 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
     hub: Hub, feed: Feed, teller: Announcer, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed.observer = RaisingObserver()
-    feed.tail = tail = RecentEvents(100)
-    tail.restart(0)
+    feed.recent = recent = RecentEvents(100)
+    recent.restart(0)
     quick, slow = ImmediateReceiver(), SlowRenderer()
     late = Receiver()
     async with (
@@ -164,48 +164,48 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
         await quick.has(*range(1, 21))
         await late.has(*range(1, 21))
         assert quick.kinds == ["LiveStart", *["event"] * 20]
-        assert tail.head == 20
+        assert recent.head == 20
     assert len([record for record in caplog.records if "errorId" in record.message]) == 1
 
 
-async def test_a_tail_that_fails_on_a_batch_stops_no_delivery_and_is_filled_again(
+async def test_recent_events_that_fail_on_a_batch_stop_no_delivery_and_are_filled_again(
     log: Log, hub: Hub, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick, tail = ImmediateReceiver(), RecentEvents(100)
+    quick, recent = ImmediateReceiver(), RecentEvents(100)
 
     def fail(*_: object) -> None:
         monkeypatch.undo()
         raise Broken
 
-    async with keep_newest_events(replace(log, tail=tail), feed), subscriber(hub, EVERYTHING, 0, quick):
-        await until(lambda: "LiveStart" in quick.kinds and tail.head == 0)
-        monkeypatch.setattr(tail, "add", fail)
+    async with keep_recent_events(replace(log, recent=recent), feed), subscriber(hub, EVERYTHING, 0, quick):
+        await until(lambda: "LiveStart" in quick.kinds and recent.head == 0)
+        monkeypatch.setattr(recent, "add", fail)
         await teller.happen(5)
         await quick.has(*range(1, 6))
-        await until(lambda: (tail.head, len(tail)) == (5, 5))
+        await until(lambda: (recent.head, len(recent)) == (5, 5))
         await teller.happen(5)
         await quick.has(*range(1, 11))
-        await until(lambda: (tail.head, len(tail)) == (10, 10))
+        await until(lambda: (recent.head, len(recent)) == (10, 10))
 
 
-async def test_filling_the_tail_continues_after_an_unforeseen_error(
+async def test_filling_the_recent_events_continues_after_an_unforeseen_error(
     log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fill = newest_events.fill
+    fill = recent_events.fill
     failures = 0
 
-    async def sometimes(log: Log, tail: RecentEvents) -> None:
+    async def sometimes(log: Log, recent: RecentEvents) -> None:
         nonlocal failures
         failures += 1
         if failures < 3:
             raise Broken
-        await fill(log, tail)
+        await fill(log, recent)
 
-    monkeypatch.setattr(newest_events, "fill", sometimes)
-    tail = RecentEvents(100)
+    monkeypatch.setattr(recent_events, "fill", sometimes)
+    recent = RecentEvents(100)
     await teller.store(*[{}] * 10)
-    async with keep_newest_events(replace(log, tail=tail), feed, look_seconds=0.01, failed_seconds=0.0):
-        await until(lambda: (tail.head, len(tail)) == (10, 10))
+    async with keep_recent_events(replace(log, recent=recent), feed, look_seconds=0.01, failed_seconds=0.0):
+        await until(lambda: (recent.head, len(recent)) == (10, 10))
     assert len([record for record in caplog.records if "errorId" in record.message]) == 2
 
 

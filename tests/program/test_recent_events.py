@@ -45,13 +45,15 @@ async def test_an_event_published_through_one_process_is_found_through_another(
             assert await newest(other) >= position
 
 
-async def test_with_a_tail_and_without_one_the_answers_are_the_same_bytes(api: RunningApi, settings: Settings) -> None:
+async def test_with_recent_events_and_without_the_answers_are_the_same_bytes(
+    api: RunningApi, settings: Settings
+) -> None:
     async with running_api(settings.model_copy(update={"tail_events": 0})) as without:
         for _ in range(8):
             await publish(api)
-        assert without.services.log.tail is None
-        assert api.services.log.tail is not None
-        assert len(api.services.log.tail) == 8
+        assert without.services.log.recent is None
+        assert api.services.log.recent is not None
+        assert len(api.services.log.recent) == 8
         for first in (1, 3, 8, 9):
             for order in ("NEWEST_FIRST", "OLDEST_FIRST"):
                 query = (
