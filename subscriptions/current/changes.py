@@ -1,6 +1,6 @@
 """Changes of the log, for listeners that keep something up to date: new events, or a gap in which any may have come.
 
-One inbox of the live feed serves all listeners. They do not need the events themselves, so a hole is not filled here: a
+One queue of the live feed serves all listeners. They do not need the events themselves, so a hole is not filled here: a
 listener that may have missed some reads again what it keeps.
 """
 
@@ -15,7 +15,7 @@ from eventscope.store.pace import Pace
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
-from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
+from eventscope.subscriptions.live.feed import BatchQueue, Feed, Overflow
 from eventscope.subscriptions.live.live_batch import LiveBatch
 
 LOOK_SECONDS: Final = 2.5
@@ -72,12 +72,12 @@ class ChangeNotifier:
 
     async def _listen(self) -> None:
         self._head, self._hour = None, self._log.clock() // HOUR
-        with self._feed.join() as inbox:
+        with self._feed.join() as queue:
             # an event stored just before this joined the feed is in no batch
             self._notify_gap()
             while True:
                 try:
-                    await self._next(inbox)
+                    await self._next(queue)
                 except Exception as error:
                     log_unexpected(error, "what is kept up to date for subscribers is read again")
                     self._head = None
@@ -90,11 +90,11 @@ class ChangeNotifier:
                 for listener in tuple(self._failed):
                     self._call(listener, None)
 
-    async def _next(self, inbox: Inbox) -> None:
+    async def _next(self, queue: BatchQueue) -> None:
         try:
-            batch = await inbox.next(self._look_seconds)
+            batch = await queue.next(self._look_seconds)
         except Overflow:
-            inbox.clear()
+            queue.clear()
             self._head = None
             return
         if batch is not None:

@@ -1,4 +1,4 @@
-"""The live feed of one API process: live batches in from NATS, passed on to the bounded inbox of each reader.
+"""The live feed of one API process: live batches in from NATS, passed on to the bounded queue of each reader.
 
 The feed may lose batches. Positions show every hole, and the log fills it. Messages that no ingester of this log signed
 are dropped. One may come from an ingester of an older version, so the head of the log is then read, and passed on like
@@ -26,7 +26,7 @@ from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver, GuardedFeedObserver
 
 MOST_WAITING: Final = 2_000
-MOST_BYTES: Final = 16 * 1024**2  # of batches in one inbox
+MOST_BYTES: Final = 16 * 1024**2  # of batches in one queue
 SILENCE_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 0.1  # between two looks at the log while unsigned messages arrive
 FAILED_SECONDS: Final = 1.0
@@ -37,7 +37,7 @@ REPLACED: Final = LiveBatch(previous=0, head=0)
 logger = logging.getLogger(__name__)
 
 
-class Inbox:
+class BatchQueue:
     """Live batches that wait for one reader; if there are too many, all are dropped, and `next` raises Overflow."""
 
     def __init__(self, most_waiting: int) -> None:
@@ -105,7 +105,7 @@ class Feed:
         """How many subscriptions are open."""
         self.recent: RecentEvents | None = None
         """Gets each batch before the readers, so that none of them knows of an event that it lacks."""
-        self._inboxes: set[Inbox] = set()
+        self._queues: set[BatchQueue] = set()
         self._heard_at: float | None = None
         self._identity: str | None = None  # of the log that the last batch came from
 
@@ -133,17 +133,17 @@ class Feed:
         return self._heard_at is None or asyncio.get_running_loop().time() - self._heard_at > SILENCE_SECONDS
 
     @contextmanager
-    def join(self) -> Iterator[Inbox]:
-        """An inbox that gets each batch from now on, for the length of the block."""
-        inbox = Inbox(self._most_waiting)
-        self._inboxes.add(inbox)
+    def join(self) -> Iterator[BatchQueue]:
+        """A queue that gets each batch from now on, for the length of the block."""
+        queue = BatchQueue(self._most_waiting)
+        self._queues.add(queue)
         try:
-            yield inbox
+            yield queue
         finally:
-            self._inboxes.discard(inbox)
+            self._queues.discard(queue)
 
     async def receive(self, message: Msg) -> None:
-        """Pass a message from NATS on to each inbox, if an ingester of this log signed it."""
+        """Pass a message from NATS on to each queue, if an ingester of this log signed it."""
         raw = message.data
         if not seal.is_sealed(raw):
             self._distrust("unsigned")
@@ -224,8 +224,8 @@ class Feed:
             except Exception as error:
                 log_unexpected(error, "the newest events are read into memory again")
                 self.recent.restart(None)
-        for inbox in self._inboxes:
-            inbox.put(batch)
+        for queue in self._queues:
+            queue.put(batch)
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.cohort import Cohort, Render, Shared
-from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
+from eventscope.subscriptions.live.feed import BatchQueue, Feed, Overflow
 from eventscope.subscriptions.live.filter_index import FilterIndex
 from eventscope.subscriptions.live.history import HistoryReader, LiveBreak, LiveStart
 from eventscope.subscriptions.live.live_batch import LiveBatch
@@ -116,11 +116,11 @@ class Hub:
         self._index.add(cohort, filter)
         return cohort
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, queue: BatchQueue) -> None:
         """Send what arrives, for ever."""
         while True:
             try:
-                await self._next(inbox)
+                await self._next(queue)
             except EventscopeError as error:
                 logger.warning("live delivery waits for the log: %s", error)
                 await asyncio.sleep(self.limits.retry_seconds)
@@ -129,11 +129,11 @@ class Hub:
                 self._fall_back()
                 await asyncio.sleep(self.limits.retry_seconds)
 
-    async def _next(self, inbox: Inbox) -> None:
+    async def _next(self, queue: BatchQueue) -> None:
         try:
-            batch = await inbox.next(self.limits.checkpoint_seconds / LOOKS)
+            batch = await queue.next(self.limits.checkpoint_seconds / LOOKS)
         except Overflow:
-            inbox.clear()  # the next batch then shows a hole, which is filled from the store
+            queue.clear()  # the next batch then shows a hole, which is filled from the store
         else:
             if batch is not None:
                 await self._accept(batch)
@@ -233,6 +233,6 @@ async def open_hub(
 ) -> AsyncIterator[Hub]:
     """Live delivery for the length of the block."""
     hub = Hub(log, feed, budget or SendBudget(SUBSCRIBER_BYTES, TOTAL_BYTES), limits or DeliveryLimits())
-    with feed.join() as inbox:
-        async with beside(hub.run(inbox)):
+    with feed.join() as queue:
+        async with beside(hub.run(queue)):
             yield hub

@@ -325,7 +325,7 @@ async def test_there_is_one_nats_subscription_however_many_subscribers_there_are
         for _ in range(30):
             await caught_up(await stack.enter_async_context(open_socket(api.socket_url)))
         assert await _subscriptions(api) == before
-        assert len(api.services.feed._inboxes) == 1
+        assert len(api.services.feed._queues) == 1
 
 
 async def _subscriptions(api: RunningApi) -> int:

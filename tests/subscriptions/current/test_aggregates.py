@@ -123,7 +123,7 @@ async def test_a_change_is_noticed_although_the_feed_is_silent(log: Log, feed: F
         await version(heads, 2)
 
 
-async def test_an_overflow_of_the_inbox_hides_no_change(log: Log, client: Client, settings: Settings) -> None:
+async def test_an_overflow_of_the_queue_hides_no_change(log: Log, client: Client, settings: Settings) -> None:
     async with (
         open_feed(log, client, settings.stream, most_waiting=3) as feed,
         watched(AggregateUpdates(log, ChangeNotifier(log, feed)), "ada") as heads,
