@@ -19,7 +19,7 @@ from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.paging import Paging
 
-CHECKPOINT_SECONDS: Final = 5.0
+ADVANCE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +68,15 @@ def position_after(item: Item) -> int:
 class HistoryReader:
     """One subscriber's cursor, and the reading of the log from there.
 
-    An `Advance` comes at most every `checkpoint_seconds`.
+    An `Advance` comes at most every `advance_seconds`.
     """
 
-    def __init__(self, log: Log, filter: Filter, after: int, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+    def __init__(self, log: Log, filter: Filter, after: int, advance_seconds: float = ADVANCE_SECONDS) -> None:
         self.cursor = after
         self._log = log
         self._filter = filter
         self._page: deque[EventDocument] = deque()
-        self._checkpoint_seconds = checkpoint_seconds
+        self._advance_seconds = advance_seconds
         self._paging = Paging()
         self._is_released = False
         self._announced = after  # the position that the subscriber knows of
@@ -142,7 +142,7 @@ class HistoryReader:
         self._announced_at = asyncio.get_running_loop().time()
 
     def _is_advance_due(self) -> bool:
-        late = asyncio.get_running_loop().time() - self._announced_at >= self._checkpoint_seconds
+        late = asyncio.get_running_loop().time() - self._announced_at >= self._advance_seconds
         return late and self.cursor > self._announced
 
     async def _head(self, listen: Callable[[], None]) -> int:

@@ -99,7 +99,7 @@ class Hub:
                     self._check_identity(at)
                     self._reach(max(self.position, at.head))
             cohort = self._cohorts.get(key) or self._new_cohort(key, filter, render())
-            reader = HistoryReader(self._log, filter, after, self.limits.checkpoint_seconds)
+            reader = HistoryReader(self._log, filter, after, self.limits.advance_seconds)
             subscriber = Subscriber(cohort, reader, sink, self._shared.budget, self.limits)
             cohort.subscribers[subscriber] = None
             try:
@@ -131,7 +131,7 @@ class Hub:
 
     async def _next(self, queue: BatchQueue) -> None:
         try:
-            batch = await queue.next(self.limits.checkpoint_seconds / LOOKS)
+            batch = await queue.next(self.limits.advance_seconds / LOOKS)
         except Overflow:
             queue.clear()  # the next batch then shows a hole, which is filled from the store
         else:
@@ -218,12 +218,12 @@ class Hub:
             cohort.fall_back()
 
     async def _announce(self) -> None:
-        now, step = asyncio.get_running_loop().time(), self.limits.checkpoint_seconds / LOOKS
+        now, step = asyncio.get_running_loop().time(), self.limits.advance_seconds / LOOKS
         if now - self._announced_at < step:
             return
         self._announced_at = now
         for cohort in tuple(self._cohorts.values()):
-            if now - cohort.announced_at >= self.limits.checkpoint_seconds - step:
+            if now - cohort.announced_at >= self.limits.advance_seconds - step:
                 await cohort.announce(now, self.position)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from eventscope.subscriptions.live.history import CHECKPOINT_SECONDS, HistoryReader, Item, LiveStart, position_after
+from eventscope.subscriptions.live.history import ADVANCE_SECONDS, HistoryReader, Item, LiveStart, position_after
 from eventscope.subscriptions.live.sink import Gone, ImmediateSink, PendingSend, Sink, start_send
 
 if TYPE_CHECKING:  # a cohort has subscribers, and each of them knows its cohort
@@ -32,7 +32,7 @@ class SendBudget:
 class DeliveryLimits:
     """How long steps of live delivery may take, and how much is read for all subscribers together."""
 
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    advance_seconds: float = ADVANCE_SECONDS
     """Within which each subscriber learns its position."""
     send_seconds: float = 10.0
     """For one send; a connection that takes longer is aborted."""

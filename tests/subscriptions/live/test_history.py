@@ -136,7 +136,7 @@ async def test_conditions_on_content_mean_the_same_for_past_and_live_events(
 
 async def test_a_search_through_a_long_log_reports_its_progress_and_misses_nothing(log: Log, feed: Feed) -> None:
     await _store(log, 60)
-    limits = DeliveryLimits(checkpoint_seconds=0.0)
+    limits = DeliveryLimits(advance_seconds=0.0)
     async with open_hub(replace(log, search=SearchLimits(window=7, patience=0.0)), feed, limits=limits) as hub:
         async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
             assert _positions(await _until(items, LiveStart)) == list(range(41, 61))
@@ -158,7 +158,7 @@ async def test_a_lost_batch_is_filled_from_the_log_and_reported(
         assert _positions(await _until(items, LiveStart)) == [6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+@pytest.mark.parametrize("limits", [DeliveryLimits(advance_seconds=0.1)])
 async def test_with_no_live_feed_at_all_events_still_arrive(log: Log, hub: Hub) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
@@ -209,7 +209,7 @@ async def test_a_message_that_is_not_a_live_batch_disturbs_nobody(
         assert _positions(await _take(items, 1)) == [1]
 
 
-@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+@pytest.mark.parametrize("limits", [DeliveryLimits(advance_seconds=0.1)])
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
     hub: Hub, feed: Feed, client: Client, subject_prefix: str, ingesting: None
 ) -> None:

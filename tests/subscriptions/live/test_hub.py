@@ -197,7 +197,7 @@ async def test_what_arrives_twice_is_passed_on_once(hub: Hub, teller: Announcer)
         assert sink.kinds == ["LiveStart", *["event"] * 4]
 
 
-@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+@pytest.mark.parametrize("limits", [DeliveryLimits(advance_seconds=0.1)])
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(hub: Hub, teller: Announcer) -> None:
     sinks = [ImmediateReceiver(), Receiver()]
     async with AsyncExitStack() as stack:

@@ -162,7 +162,7 @@ async def test_each_subscriber_reads_a_long_hole_by_itself(hub: Hub, teller: Ann
         assert some.kinds == ["LiveStart", "LiveBreak", "event", "LiveStart", "event"]
 
 
-@pytest.mark.parametrize("limits", [DeliveryLimits(checkpoint_seconds=0.1)])
+@pytest.mark.parametrize("limits", [DeliveryLimits(advance_seconds=0.1)])
 async def test_with_no_live_feed_at_all_events_still_arrive(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink):
