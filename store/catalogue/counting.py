@@ -1,4 +1,4 @@
-"""The catalogue: which fields the events of each type have, counted batch by batch after events are stored.
+"""The catalogue: which fields the events of each type have, counted in portions after events are stored.
 
 It is a projection of its own, so that ingest does not wait for it. Each document has the position up to which its type
 is counted, and the write that replaces it filters on that position; the catalogue's checkpoint moves after all of its
@@ -27,7 +27,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "catalogue"  # in `meta`; in `catalogue` every name may be the name of a type
-BATCH: Final = 500
+PORTION: Final = 500
 PAUSE: Final = 25  # events, after which other tasks get their turn
 IDLE_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 5.0
@@ -51,7 +51,7 @@ async def keep_up(log: Log, holder: str, busy: Callable[[], bool] = lambda: Fals
                 n = await count(log)
             rest = LONG_REST if busy() else REST
             # counting a few events at a time would cost ingest more than it gains
-            behind = n >= BATCH
+            behind = n >= PORTION
             wait = min(rest * (loop.time() - start), MOST_REST_SECONDS) if behind else IDLE_SECONDS
         except EventscopeError as error:
             logger.warning("the catalogue cannot be counted now; next try in %g s: %s", FAILED_SECONDS, error)
@@ -62,7 +62,7 @@ async def keep_up(log: Log, holder: str, busy: Callable[[], bool] = lambda: Fals
         await asyncio.sleep(wait)
 
 
-async def count(log: Log, most: int = BATCH) -> int:
+async def count(log: Log, most: int = PORTION) -> int:
     """Count the next events. Returns how many positions that covers: 0 at the end of the log.
 
     Raises LeaseLost when another process has counted them meanwhile, Unavailable or QuestionTimedOut when MongoDB is

@@ -1,4 +1,4 @@
-"""Counts of the fields that events of a type have in their data, and what a batch of events adds. No I/O.
+"""Counts of the fields that events of a type have in their data, and what more events add. No I/O.
 
 Every event is counted. Depth and number of fields are limited; `truncated` says that a limit was reached.
 """

@@ -1,4 +1,4 @@
-"""Reading documents in one batch of MongoDB: at most 16 MiB, however large the events are."""
+"""Reading documents in one answer of MongoDB: at most 16 MiB, however large the events are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.first import first, first_large
 
-# a full batch has at least 10 MiB, since no event has more than 6
+# a full answer has at least 10 MiB, since no event has more than 6
 FULL: Final = 8 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentBatch:
-    """Documents in order of position, of `size` bytes. `is_full` if more match than fit into the batch."""
+class FetchedDocuments:
+    """Documents in order of position, of `size` bytes. `is_full` if more match than fit into one answer."""
 
     documents: list[Document]
     is_full: bool = False
     size: int = 0
 
 
-async def batch(
+async def fetch(
     collection: Collection,
     query: Document,
     projection: dict[str, int] | None,
@@ -30,8 +30,8 @@ async def batch(
     limit: int,
     budget: ReadBudget,
     hint: Sequence[tuple[str, int]] | None = None,
-) -> DocumentBatch:
-    """The first `limit` documents that match the query, or as many as fit into a batch.
+) -> FetchedDocuments:
+    """The first `limit` documents that match the query, or as many as fit into one answer.
 
     TooComplex when the budget is exceeded.
     """
@@ -39,7 +39,7 @@ async def batch(
         collection, query, projection, limit=limit, budget=budget, direction=direction, hint=hint
     )
     if len(documents) == limit or size < FULL:
-        return DocumentBatch(documents, size=size)
+        return FetchedDocuments(documents, size=size)
     beyond = {"_id": {"$gt" if direction > 0 else "$lt": documents[-1]["_id"]}}
     more = await first(collection, {"$and": [query, beyond]}, {"_id": 1}, limit=1, direction=direction)
-    return DocumentBatch(documents, bool(more), size)
+    return FetchedDocuments(documents, bool(more), size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from eventscope.errors import TooComplex
-from eventscope.store.events.fetch import batch
+from eventscope.store.events.fetch import fetch
 from eventscope.store.events.pages import TOO_LARGE
 from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
@@ -40,7 +40,7 @@ async def conversation(
     with translate_errors(log.question_seconds):
         while True:
             query = {"correlationId": correlation_id, **_between(above), **unexpired(log.clock())}
-            part = await batch(log.events, query, None, direction=1, limit=limit - len(events), budget=log.budget)
+            part = await fetch(log.events, query, None, direction=1, limit=limit - len(events), budget=log.budget)
             events += part.documents
             size += part.size
             if not part.is_full:

@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure
 
 from eventscope.errors import QuestionTimedOut, TooComplex
 from eventscope.store.events import plan, scan
-from eventscope.store.events.fetch import DocumentBatch, batch
+from eventscope.store.events.fetch import FetchedDocuments, fetch
 from eventscope.store.events.scan import Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter, conditions
 from eventscope.store.filters.mongo import NEVER, query, unexpired
@@ -88,7 +88,7 @@ async def page(
 
     async def read_window(low: int, high: int) -> bool:
         nonlocal size, full
-        part = await batch(
+        part = await fetch(
             log.events,
             search.query(low, high),
             _projection(fields),
@@ -192,9 +192,9 @@ async def _search(log: Log, filter: Filter, above: int | None, below: int | None
     )
 
 
-async def _rows(log: Log, search: _Search, direction: int, limit: int, fields: Fields) -> DocumentBatch:
+async def _rows(log: Log, search: _Search, direction: int, limit: int, fields: Fields) -> FetchedDocuments:
     rows = partial(
-        batch,
+        fetch,
         log.events,
         search.query(search.low, search.high),
         _projection(fields),

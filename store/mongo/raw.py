@@ -33,7 +33,7 @@ INTERNALS: Final = Internals("pymongo", attributes={RawBSONDocument: "_type_mark
 
 
 class Answer(Document):
-    """MongoDB's answer to `find`, as the driver constructs it: the documents of its batch stay undecoded.
+    """MongoDB's answer to `find`, as the driver constructs it: its documents stay undecoded.
 
     All else is decoded as usual, because the driver reads it: it would overlook an error that is not a dictionary.
     """
@@ -55,12 +55,12 @@ class Answer(Document):
         """About how many bytes the documents have."""
 
     async def documents(self, budget: ReadBudget, options: Options, small: int = SMALL) -> list[Document]:
-        """The documents of the batch, at most `small` bytes decoded in one go. Call it once."""
+        """The documents, at most `small` bytes decoded in one go. Call it once."""
         if self.size < small:
             if budget.spend(self.size):
                 await budget.enter()
-            batch: list[Document] = decode(self._cursor, options)["firstBatch"]
-            return batch
+            rows: list[Document] = decode(self._cursor, options)["firstBatch"]
+            return rows
         raw = b"".join(one.raw for one in RawBSONDocument(self._cursor)["firstBatch"])
         self._cursor = EMPTY
         return await documents(raw, budget, options, small)
@@ -76,11 +76,11 @@ async def documents(raw: bytes, budget: ReadBudget, options: Options, small: int
     if len(raw) < small:
         return decode_all(raw, options)
     _collect(len(raw))
-    pace, batch = Pace(), list[Document]()
+    pace, rows = Pace(), list[Document]()
     for piece in _pieces(raw, small):
-        batch += decode_all(piece, options)
+        rows += decode_all(piece, options)
         await pace.pause()
-    return batch
+    return rows
 
 
 def _collect(size: int) -> None:

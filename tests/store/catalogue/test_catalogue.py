@@ -263,7 +263,7 @@ async def test_nothing_is_known_of_a_type_that_was_not_counted(log: Log) -> None
     assert await counting.count(log) == 0
 
 
-async def test_a_batch_that_was_written_except_for_its_checkpoint_is_not_counted_again(
+async def test_a_portion_that_was_written_except_for_its_checkpoint_is_not_counted_again(
     log: Log, appender: Appender
 ) -> None:
     events = (await appender.store(*some(random.Random(9), 100))).events
