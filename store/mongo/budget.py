@@ -5,7 +5,7 @@ import math
 from typing import Final
 
 from eventscope.errors import TooComplex, Unavailable
-from eventscope.store.mongo.places import Places
+from eventscope.store.mongo.slots import Slots
 
 AT_ONCE: Final = 4  # reads of one operation, up to 16 MiB each, that may be in memory before they are counted
 LARGE: Final = 1024**2
@@ -13,16 +13,16 @@ MOST_IN_WAIT: Final = 2 * 1024**2
 
 
 class ReadBudget:
-    """At most `most` bytes; a total over `large` also needs one of the process's `places`. `UNBOUNDED` needs no place.
+    """At most `most` bytes; a total over `large` also needs one of the process's `slots`. `UNBOUNDED` needs no slot.
 
-    While it waits for a place, an operation may hold `most_in_wait` bytes; more are dropped and read again.
+    While it waits for a slot, an operation may hold `most_in_wait` bytes; more are dropped and read again.
     """
 
     def __init__(
         self,
         most: float = math.inf,
         at_once: int = AT_ONCE,
-        places: Places | None = None,
+        slots: Slots | None = None,
         large: int = LARGE,
         most_in_wait: int = MOST_IN_WAIT,
     ) -> None:
@@ -33,9 +33,9 @@ class ReadBudget:
         self._is_reading = False
         self._turns: asyncio.Semaphore | None = None
         self._most = most
-        self._places = places
+        self._slots = slots
         self._entering: asyncio.Lock | None = None
-        self._has_place = False
+        self._has_slot = False
         self._refusal: Unavailable | None = None
 
     @property
@@ -69,59 +69,57 @@ class ReadBudget:
             raise TooComplex(
                 f"the operation reads more than {self._most:.0f} bytes; ask for smaller pages or fewer fields"
             )
-        return self.total > self._large and not self._has_place
+        return self.total > self._large and not self._has_slot
 
     def restore(self, size: int) -> None:
         """Take back a `spend`: these bytes were dropped unread."""
         self.total -= size
 
     def must_wait(self, size: int) -> bool:
-        """Whether the operation would have to wait for a place, holding more bytes than it may while it waits.
+        """Whether the operation would have to wait for a slot, holding more bytes than it may while it waits.
 
         The caller then drops them, calls `enter`, and reads them again, so that waiting operations hold little memory
         however many they are.
         """
-        return (
-            size > self.most_in_wait and self._places is not None and self._needs_place(size) and self._places.are_taken
-        )
+        return size > self.most_in_wait and self._slots is not None and self._needs_slot(size) and self._slots.are_taken
 
     async def enter(self, size: int = 0) -> None:
-        """Wait for a place, if the operation has none and `size` bytes more make it large.
+        """Wait for a slot, if the operation has none and `size` bytes more make it large.
 
-        Unavailable when no place came free in time, or when the operation is over.
+        Unavailable when no slot came free in time, or when the operation is over.
         """
-        if self._places is None or not self._needs_place(size):
+        if self._slots is None or not self._needs_slot(size):
             return
         if self._entering is None:  # made only when needed, since few operations ever need the lock
             self._entering = asyncio.Lock()
         async with self._entering:
-            # reads of one operation arrive here together: the first takes the place for all, or fails for all
-            if self._refusal is None and not self._has_place:
-                await self._take(self._places)
+            # reads of one operation arrive here together: the first takes the slot for all, or fails for all
+            if self._refusal is None and not self._has_slot:
+                await self._take(self._slots)
             if self._refusal is not None:
                 raise self._refusal
 
     def leave(self) -> None:
-        """End the operation: give its place back, and let it take no other."""
-        # set first: a read that still waits in `enter` must give back the place that it may get later
+        """End the operation: give its slot back, and let it take no other."""
+        # set first: a read that still waits in `enter` must give back the slot that it may get later
         self._refusal = Unavailable("the operation is over")
-        if self._has_place and self._places is not None:
-            self._has_place = False
-            self._places.leave()
+        if self._has_slot and self._slots is not None:
+            self._has_slot = False
+            self._slots.leave()
 
-    def _needs_place(self, more: int) -> bool:
-        return not self._has_place and self.total + more > self._large
+    def _needs_slot(self, more: int) -> bool:
+        return not self._has_slot and self.total + more > self._large
 
-    async def _take(self, places: Places) -> None:
+    async def _take(self, slots: Slots) -> None:
         try:
-            await places.take()
+            await slots.take()
         except Unavailable as error:
             self._refusal = error  # for all of its reads: together they wait no longer than one would
             return
         if self._refusal is None:
-            self._has_place = True
+            self._has_slot = True
         else:  # `leave` ran while this read was waiting, and gave nothing back
-            places.leave()
+            slots.leave()
 
 
 UNBOUNDED: Final = ReadBudget(at_once=2**31)
