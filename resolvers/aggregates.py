@@ -52,14 +52,14 @@ async def _own_events(log: Log, requests: Sequence[OwnEventsRequest]) -> dict[Ow
     if len(requests) == 1:
         filter = All((Among("aggregateType", (type,)), Among("aggregateId", (first.aggregate.id,))))
         return {first: await events.events(log, filter, request, newest_first=newest_first, fields=first.fields)}
-    place = await same_log.place(log, "e", request.after, "after")
+    position = await same_log.position(log, "e", request.after, "after")
     rows = await links.by_link(
         log,
         "aggregateId",
         [one.aggregate.id for one in requests],
         limit=request.size + 1,
-        above=None if newest_first else place,
-        below=place if newest_first else None,
+        above=None if newest_first else position,
+        below=position if newest_first else None,
         newest_first=newest_first,
         aggregate_type=type,
     )
@@ -78,7 +78,7 @@ async def aggregate_page(
     log: Log, filter: AggregateCriteria, request: PageRequest, order: Order
 ) -> Page[AggregateSummary]:
     """A page of aggregates, the most recently changed or created first."""
-    below = await same_log.place(log, "a", request.after, "after")
+    below = await same_log.position(log, "a", request.after, "after")
     summaries = await aggregates.aggregates(log, filter, limit=request.size + 1, order=order, below=below)
 
     async def total() -> Count:
@@ -87,4 +87,4 @@ async def aggregate_page(
         return Count(min(n, most), n if n <= most else None)
 
     tag = await same_log.tag(log)
-    return page(request, summaries, lambda aggregate: cursor.encode("a", aggregate.place, tag=tag), total)
+    return page(request, summaries, lambda aggregate: cursor.encode("a", aggregate.position, tag=tag), total)

@@ -53,7 +53,7 @@ async def effects(
 ) -> Page[EventDocument]:
     """A page of the events that this one caused, in log order."""
     id = event["messageId"]
-    above = await same_log.place(log, "e", request.after, "after")
+    above = await same_log.position(log, "e", request.after, "after")
     events = await load(LinkRequest("causationId", id, request.size + 1, above))
     return page(
         request,
@@ -72,7 +72,7 @@ async def related(
         return page(request, [], cursor.of_events(None), _none)
     # Two more than the page: one shows whether there are more, and the event itself is left out later. A read that
     # does not exclude it serves all events of a conversation.
-    above = await same_log.place(log, "e", request.after, "after")
+    above = await same_log.position(log, "e", request.after, "after")
     events = await load(LinkRequest("correlationId", id, request.size + 2, above))
     others = without(event, events)
     return page(

@@ -1,8 +1,9 @@
-"""Cursors: short, opaque texts for a place in a list of one log. No I/O.
+"""Cursors: short, opaque texts for a position in one log. No I/O.
 
-A place among events is a position, so a cursor of an event resumes any list of events, stored or live. A cursor of a
-replay also contains the head that the replay is pinned to. Each ends in the tag of its log, except those from older
-versions.
+All lists of events, stored or live, are in the order of positions, so a cursor of an event resumes any of them. That of
+an aggregate has the position of its first or last event, and that of a rejected message the number of the message. A
+cursor of a replay also contains the head that the replay is pinned to. Each ends in the tag of its log, except those
+from older versions.
 """
 
 import re
@@ -21,18 +22,18 @@ MOST: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place, with the head that the list is pinned to, if any, and the tag of the log, if the cursor has one."""
+    """A position, with the head that the list is pinned to, if any, and the tag of the log, if the cursor has one."""
 
-    place: int
+    position: int
     head: int | None = None
     tag: str | None = None
     argument: str = field(default="", compare=False)
     """The argument in which the caller passed it."""
 
 
-def encode(kind: Kind, place: int, head: int | None = None, *, tag: str | None) -> str:
+def encode(kind: Kind, position: int, head: int | None = None, *, tag: str | None) -> str:
     """The cursor's text; without a tag, any log accepts it."""
-    return f"{kind}{place:x}{'' if head is None else f'-{head:x}'}{suffix(tag)}"
+    return f"{kind}{position:x}{'' if head is None else f'-{head:x}'}{suffix(tag)}"
 
 
 def of_event(event: EventDocument, suffix: str) -> str:
@@ -65,7 +66,7 @@ def decode(kind: Kind, text: str, field: str) -> Cursor:
     """The inverse of `encode`; BadInput, which names the field, when the text is not a cursor of such a list."""
     match = SHAPE.fullmatch(text)
     if match is not None and match[1] == kind:
-        place, head = int(match[2], 16), None if match[3] is None else int(match[3], 16)
-        if place <= (MOST if head is None else head) <= MOST:  # no replay has a place after its end
-            return Cursor(place, head, match[4], field)
+        position, head = int(match[2], 16), None if match[3] is None else int(match[3], 16)
+        if position <= (MOST if head is None else head) <= MOST:  # no replay goes beyond its end
+            return Cursor(position, head, match[4], field)
     raise BadInput(f"{field}: {text[:40]!r} is not a cursor of this list; pass one that it returned", field)

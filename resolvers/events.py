@@ -37,8 +37,8 @@ async def events(
         log,
         filter,
         limit=request.size + 1,
-        above=None if low is None else low.place,
-        below=None if high is None else high.place,
+        above=None if low is None else low.position,
+        below=None if high is None else high.position,
         newest_first=backward,
         fields=fields,
         head=head,
@@ -63,9 +63,9 @@ async def replay(
             raise BadInput(f"after: the cursor {request.after!r} lies beyond the end of this log", "after")
         head = start.head
     if end is not None:
-        head = min(head, end.place)
+        head = min(head, end.position)
     pinned_filter = All((filter, Between("position", None, head)))
-    above = None if start is None else start.place
+    above = None if start is None else start.position
     result = await pages.page(log, pinned_filter, limit=request.size + 1, above=above, fields=fields)
     tag = await same_log.tag(log)
     return page(
@@ -105,9 +105,9 @@ async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:
     if start_cursor is None:
         return 0 if from_beginning else head
     same_log.compare(log, start_cursor)
-    if start_cursor.place > head:
+    if start_cursor.position > head:
         raise BadInput(f"after: the cursor {after!r} lies beyond the end of this log", "after")
-    return start_cursor.place
+    return start_cursor.position
 
 
 def _cursor(text: str | None, argument: str) -> Cursor | None:

@@ -11,7 +11,7 @@ from eventscope.store.rejected.messages import StoredRejection
 
 async def rejection_page(log: Log, request: PageRequest) -> Page[StoredRejection]:
     """A page of rejected messages, newest first."""
-    below = await same_log.place(log, "r", request.after, "after")
+    below = await same_log.position(log, "r", request.after, "after")
     part = await messages.page(log, limit=request.size + 1, below=below)
     tag = await same_log.tag(log)
     last = part.messages[-1] if part.full else None

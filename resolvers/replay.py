@@ -16,7 +16,7 @@ async def bounds(log: Log, after: str | None, up_to: str | None) -> tuple[int, i
     end = None if up_to is None else cursor.decode("e", up_to, "upTo")
     head = await checkpoint.head(log)
     same_log.compare(log, start, end)
-    if start is not None and max(start.place, start.head or 0) > head:
+    if start is not None and max(start.position, start.head or 0) > head:
         raise BadInput(f"after: the cursor {after!r} lies beyond the end of this log", "after")
     last = head if start is None or start.head is None else start.head
-    return 0 if start is None else start.place, last if end is None else min(end.place, last)
+    return 0 if start is None else start.position, last if end is None else min(end.position, last)

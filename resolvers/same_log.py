@@ -1,4 +1,4 @@
-"""Whether cursors belong to this log: in another log, the same place is a different event."""
+"""Whether cursors belong to this log: in another log, the same position is a different event."""
 
 from functools import partial
 
@@ -9,8 +9,8 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 
 
-async def place(log: Log, kind: Kind, text: str | None, field: str) -> int | None:
-    """The place of the cursor; None without a cursor.
+async def position(log: Log, kind: Kind, text: str | None, field: str) -> int | None:
+    """The position of the cursor; None without a cursor.
 
     BadInput when the text is not a cursor, WrongLog when it belongs to another log.
     """
@@ -18,7 +18,7 @@ async def place(log: Log, kind: Kind, text: str | None, field: str) -> int | Non
         return None
     start = cursor.decode(kind, text, field)
     await check(log, start)
-    return start.place
+    return start.position
 
 
 async def check(log: Log, *cursors: Cursor | None) -> int | None:

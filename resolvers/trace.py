@@ -100,7 +100,7 @@ def size(first: int | None) -> int:
 
 async def trace(log: Log, correlation_id: str, first: int, after: str | None) -> CauseTree | None:
     """The first events of the conversation after the cursor, as a tree; None if there are none."""
-    above = await same_log.place(log, "e", after, "after")
+    above = await same_log.position(log, "e", after, "after")
     page = await links.conversation(log, correlation_id, limit=first + 1, above=above)
     events = page[:first]
     if not events:

@@ -18,7 +18,7 @@ Order = Literal["last.position", "first.position"]
 class AggregateSummary:
     """An aggregate as its unexpired events show it; only `version` counts expired ones too.
 
-    `place` is its position in the requested order.
+    `position` is that of its last event, or of its first one if the order is by creation.
     """
 
     type: str
@@ -29,7 +29,7 @@ class AggregateSummary:
     last_event_at: int
     last_event_type: str
     deleted: bool
-    place: int = 0
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ async def version(log: Log, type: str, id: str) -> int | None:
 async def aggregates(
     log: Log, filter: AggregateCriteria, *, limit: int, order: Order = "last.position", below: int | None = None
 ) -> list[AggregateSummary]:
-    """At most `limit` aggregates with a place under `below`, the most recently changed (or created) first.
+    """At most `limit` aggregates with a position under `below`, the most recently changed (or created) first.
 
     An aggregate whose last event is just expiring may be missing. Blocked as in `by_name`, if the page is not full.
     """
@@ -150,5 +150,5 @@ def _aggregate(head: Document, unexpired: Document | None, order: Order) -> Aggr
         last_event_at=unexpired["last"]["timestamp"],
         last_event_type=unexpired["last"]["type"],
         deleted=head["deleted"],
-        place=end["position"],
+        position=end["position"],
     )

@@ -165,13 +165,13 @@ class Subscriber:
                 self.entries.append(Delivery(self._position(), item["id"]))
             case "RetentionGap":
                 self.cursor = item["through"]
-                self.entries.append(Gap(cursor.decode("e", item["after"], "after").place, self._position()))
+                self.entries.append(Gap(cursor.decode("e", item["after"], "after").position, self._position()))
             case signal:
                 self.cursor = item["cursor"]
                 self.entries.append(Signal(signal, self._position()))
 
     def _position(self) -> int:
-        return cursor.decode("e", self.cursor or "", "cursor").place
+        return cursor.decode("e", self.cursor or "", "cursor").position
 
 
 @dataclass(frozen=True, slots=True)

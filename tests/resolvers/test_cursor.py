@@ -1,4 +1,4 @@
-"""Cursors: short opaque text that decodes to the place it was made from, or is refused."""
+"""Cursors: short opaque text that decodes to the position it was made from, or is refused."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from eventscope.store.identity import LogIdentity
 from eventscope.store.values.documents import EventDocument
 
 kinds = st.sampled_from(["e", "a", "r"])
-places = st.integers(0, MOST)
+positions = st.integers(0, MOST)
 names = st.none() | st.uuids().map(lambda uuid: uuid.hex)
 
 
@@ -18,37 +18,37 @@ def tag_of(name: str | None) -> str | None:
     return LogIdentity(name).tag
 
 
-@given(kind=kinds, place=places, head=st.none() | places, name=names)
-def test_a_cursor_decodes_to_what_it_was_made_of(kind: Kind, place: int, head: int | None, name: str | None) -> None:
-    place = place if head is None else min(place, head)
-    text = encode(kind, place, head, tag=tag_of(name))
-    assert decode(kind, text, "after") == Cursor(place, head, tag_of(name))
+@given(kind=kinds, position=positions, head=st.none() | positions, name=names)
+def test_a_cursor_decodes_to_what_it_was_made_of(kind: Kind, position: int, head: int | None, name: str | None) -> None:
+    position = position if head is None else min(position, head)
+    text = encode(kind, position, head, tag=tag_of(name))
+    assert decode(kind, text, "after") == Cursor(position, head, tag_of(name))
     assert len(text) <= 41
     assert text.replace("-", "").replace(".", "").isalnum()
 
 
-@given(one=names, other=names, place=places)
-def test_cursors_of_two_logs_are_distinguished(one: str | None, other: str | None, place: int) -> None:
-    cursors = [decode("e", encode("e", place, tag=tag_of(name)), "after") for name in (one, other)]
+@given(one=names, other=names, position=positions)
+def test_cursors_of_two_logs_are_distinguished(one: str | None, other: str | None, position: int) -> None:
+    cursors = [decode("e", encode("e", position, tag=tag_of(name)), "after") for name in (one, other)]
     assert (cursors[0] == cursors[1]) == (tag_of(one) == tag_of(other))
 
 
-@given(place=places, name=names)
-def test_events_get_the_cursor_of_their_position(place: int, name: str | None) -> None:
+@given(position=positions, name=names)
+def test_events_get_the_cursor_of_their_position(position: int, name: str | None) -> None:
     event: EventDocument = {
-        "_id": place,
+        "_id": position,
         "messageId": "m",
         "type": "a",
         "timestamp": 0,
         "recordedAt": 0,
         "source": {"stream": "S", "created": "", "sequence": 1},
     }
-    wanted = encode("e", place, tag=tag_of(name))
+    wanted = encode("e", position, tag=tag_of(name))
     assert of_event(event, suffix(tag_of(name))) == of_events(tag_of(name))(event) == wanted
 
 
 @given(kind=kinds, text=st.text() | st.from_regex(r"\A[ear][0-9a-f]+(-[0-9a-f]+)?(\.[0-9a-z]+)?\Z"))
-def test_a_text_is_either_a_place_within_64_bits_or_refused(kind: Kind, text: str) -> None:
+def test_a_text_is_either_a_position_within_64_bits_or_refused(kind: Kind, text: str) -> None:
     try:
         cursor = decode(kind, text, "after")
     except BadInput as error:
@@ -56,13 +56,13 @@ def test_a_text_is_either_a_place_within_64_bits_or_refused(kind: Kind, text: st
         assert len(str(error)) < 300
     else:
         assert text.startswith(kind)
-        assert 0 <= cursor.place <= MOST
+        assert 0 <= cursor.position <= MOST
         assert cursor.head is None or 0 <= cursor.head <= MOST
         assert cursor.tag is None or text.endswith(f".{cursor.tag}")
 
 
 @pytest.mark.parametrize("text", ["e8000000000000000", "e1-8000000000000000", "e1-8000000000000000.abc"])
-def test_a_place_beyond_64_bits_is_refused(text: str) -> None:
+def test_a_position_beyond_64_bits_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         decode("e", text, "after")
 
@@ -92,4 +92,4 @@ def test_only_forms_in_which_cursors_are_issued_are_accepted(kind: Kind, text: s
         found = decode(kind, text, "after")
     except BadInput:
         return
-    assert encode(kind, found.place, found.head, tag=found.tag) == text
+    assert encode(kind, found.position, found.head, tag=found.tag) == text

@@ -31,7 +31,7 @@ def assert_same(found: AggregateSummary, expected: ExpectedHead) -> None:
     }
 
 
-def places(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tuple[int, tuple[str, str]]]:
+def positions(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tuple[int, tuple[str, str]]]:
     """The aggregates in an order, each with the position that it is sorted by."""
     end = "last_position" if order == "last.position" else "first_position"
     return sorted(((getattr(head, end), name) for name, head in heads.items()), reverse=True)
@@ -62,8 +62,8 @@ def test_a_page_of_aggregates_equals_what_their_kept_events_show(corpus: RandomL
         and (filter.deleted is None or head.deleted == filter.deleted)
     }
     assert counted == min(len(heads), 7)
-    expected = [(place, name) for place, name in places(heads, order) if below is None or place < below]
-    assert [(found.place, (found.type, found.id)) for found in page] == expected[:limit]
+    expected = [(position, name) for position, name in positions(heads, order) if below is None or position < below]
+    assert [(found.position, (found.type, found.id)) for found in page] == expected[:limit]
     for found in page:
         assert_same(found, heads[found.type, found.id])
 
@@ -89,7 +89,15 @@ async def test_an_aggregate_has_its_first_and_last_event_and_their_number(log: L
     await appender.store(event(), event("user.moved", of=ANN, at=4))
     assert await aggregates.by_name(log, [ANN]) == [
         AggregateSummary(
-            "user", "ann", 3, 3, first_event_at=5, last_event_at=4, last_event_type="user.moved", deleted=False, place=4
+            "user",
+            "ann",
+            3,
+            3,
+            first_event_at=5,
+            last_event_at=4,
+            last_event_type="user.moved",
+            deleted=False,
+            position=4,
         )
     ]
 
@@ -177,8 +185,8 @@ async def test_pages_by_last_change_and_by_creation_have_different_orders(
 ) -> None:
     await appender.store(event(of=("a", "1")), event(of=("a", "2")), event(of=("a", "3")), event(of=("a", "1")))
     changed = await aggregates.aggregates(log, AggregateCriteria(), limit=2)
-    assert [(one.id, one.place) for one in changed] == [("1", 4), ("3", 3)]
+    assert [(one.id, one.position) for one in changed] == [("1", 4), ("3", 3)]
     created = await aggregates.aggregates(log, AggregateCriteria(), limit=2, order="first.position")
-    assert [(one.id, one.place) for one in created] == [("3", 3), ("2", 2)]
+    assert [(one.id, one.position) for one in created] == [("3", 3), ("2", 2)]
     rest = await aggregates.aggregates(log, AggregateCriteria(), limit=2, order="first.position", below=2)
     assert [one.id for one in rest] == ["1"]
