@@ -55,8 +55,8 @@ def _drafts(at: LogCheckpoint, events: int, name: str) -> Iterator[Draft]:
     for first in range(0, events, BATCH):
         now = time.time_ns() // 1000
         last = min(first + BATCH, events)
-        place = StreamPosition(name, "2026-11-23T07:00:00+00:00", last, now)
-        draft = Draft(now, Retention({}), at, MessageBatch((), place), {}, dict(heads))
+        position = StreamPosition(name, "2026-11-23T07:00:00+00:00", last, now)
+        draft = Draft(now, Retention({}), at, MessageBatch((), position), {}, dict(heads))
         for number in range(first, last):
             arrival = Arrival(f"{name}.x", {}, b"", number + 1, now)
             draft.add(AcceptedMessage(arrival, {**message(number), "timestamp": now}, None, has_timestamp=False))

@@ -45,8 +45,8 @@ async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
         renewed = time.monotonic()
         while some := list(islice(remaining, BATCH)):
             last = some[-1]
-            place = StreamPosition(STREAM, START.isoformat(), last.sequence, last.recorded_at)
-            await writer.append(MessageBatch(tuple(parse_message(one, STREAM, None) for one in some), place))
+            position = StreamPosition(STREAM, START.isoformat(), last.sequence, last.recorded_at)
+            await writer.append(MessageBatch(tuple(parse_message(one, STREAM, None) for one in some), position))
             progress.update(bar, completed=writer.at.head)
             if time.monotonic() - renewed > LEASE_SECONDS / 3:
                 await writer.renew()

@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogCheckpoint:
-    """The content of the document. `term` rises with every new holder; `place` is None until the stream is first read.
+    """The content of the document. `term` rises with every new holder.
+
+    `stream_position` is None until the stream is first read.
 
     `lost` holds the last ranges of messages that JetStream removed before they were read; `lost_count` counts all such
     messages. `read_before` and `read_before_at` are for a stream that was read from its start again: messages up to
@@ -43,7 +45,7 @@ class LogCheckpoint:
 
     head: int
     rejected_head: int
-    place: StreamPosition | None
+    stream_position: StreamPosition | None
     source_resets: int
     holder: str | None
     term: int
@@ -60,10 +62,11 @@ class LogCheckpoint:
     """The position up to which an operator accepted the loss of events."""
 
     def after(
-        self, place: StreamPosition, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0
+        self, position: StreamPosition, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0
     ) -> "LogCheckpoint":
-        """The checkpoint after a batch that was read up to `place`."""
-        later = replace(self, head=self.head + events, rejected_head=self.rejected_head + rejections, place=place)
+        """The checkpoint after a batch that was read up to that position of the stream."""
+        head, rejected_head = self.head + events, self.rejected_head + rejections
+        later = replace(self, head=head, rejected_head=rejected_head, stream_position=position)
         if not lost:
             return later
         count = self.lost_count + sum(one.count for one in lost)
@@ -193,7 +196,7 @@ def advance(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
     changes: Document = {
         "head": new.head,
         "rejectedHead": new.rejected_head,
-        "place": checkpoint_members.of_place(new.place),
+        "place": checkpoint_members.of_place(new.stream_position),
     }
     if new.lost_count != old.lost_count:
         changes |= {"lost": [checkpoint_members.of_lost(one) for one in new.lost], "lostCount": new.lost_count}
@@ -202,7 +205,7 @@ def advance(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
         "holder": old.holder,
         "term": old.term,
         "head": old.head,
-        "place": checkpoint_members.of_place(old.place),
+        "place": checkpoint_members.of_place(old.stream_position),
     }
 
     def verify(outcome: UpdateResult) -> None:
@@ -214,7 +217,7 @@ def advance(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
 
 async def begin(log: Log, old: LogCheckpoint, start: StreamPosition) -> LogCheckpoint:
     """Record where the stream is first read from: messages missing after it were lost. Returns the new checkpoint."""
-    return await _set(log, old, replace(old, place=start))
+    return await _set(log, old, replace(old, stream_position=start))
 
 
 async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last: int | None = None) -> LogCheckpoint:
@@ -222,13 +225,13 @@ async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last:
 
     `last` is its last sequence now; messages after it are new. Returns the new checkpoint.
     """
-    place, before, before_at = old.place, 0, 0
-    if place is not None and (place.stream, place.created) == (start.stream, start.created):
-        before = max(place.sequence, old.read_before)
+    position, before, before_at = old.stream_position, 0, 0
+    if position is not None and (position.stream, position.created) == (start.stream, start.created):
+        before = max(position.sequence, old.read_before)
         before = before if last is None else min(before, last)
-        before_at = max(place.recorded_at, old.read_before_at)
+        before_at = max(position.recorded_at, old.read_before_at)
     resets = old.source_resets + 1
-    new = replace(old, place=start, source_resets=resets, read_before=before, read_before_at=before_at)
+    new = replace(old, stream_position=start, source_resets=resets, read_before=before, read_before_at=before_at)
     return await _set(log, old, new)
 
 
@@ -245,7 +248,7 @@ async def accept(log: Log, collections: Mapping[str, object]) -> None:
 
 async def _set(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> LogCheckpoint:
     changes = {
-        "place": checkpoint_members.of_place(new.place),
+        "place": checkpoint_members.of_place(new.stream_position),
         "sourceResets": new.source_resets,
         "readBefore": new.read_before,
         "readBeforeAt": new.read_before_at,
@@ -261,9 +264,9 @@ async def _set(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> LogCheckpoin
 
 
 def is_at(document: Document, at: LogCheckpoint) -> bool:
-    """Whether the document has the same head, place, holder and term as `at`."""
+    """Whether the document has the same head, stream position, holder and term as `at`."""
     now = _checkpoint(document)
-    return (now.head, now.place, now.holder, now.term) == (at.head, at.place, at.holder, at.term)
+    return (now.head, now.stream_position, now.holder, now.term) == (at.head, at.stream_position, at.holder, at.term)
 
 
 def _identify(log: Log, document: Document | None) -> None:
@@ -281,7 +284,7 @@ def _checkpoint(document: Document) -> LogCheckpoint:
     return LogCheckpoint(
         head=document.get("head", 0),
         rejected_head=document.get("rejectedHead", 0),
-        place=checkpoint_members.place(document),
+        stream_position=checkpoint_members.place(document),
         source_resets=document.get("sourceResets", 0),
         holder=document.get("holder"),
         term=document.get("term", 0),

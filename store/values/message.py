@@ -132,13 +132,13 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """Messages in the order of the stream. Once they are stored, the stream is in the log up to `place`.
+    """Messages in the order of the stream. Once they are stored, the stream is in the log up to `stream_position`.
 
-    `lost` are the sequences since the former place that have no message.
+    `lost` are the sequences since the former stream position that have no message.
     """
 
     messages: tuple[ParsedMessage, ...]
-    place: StreamPosition
+    stream_position: StreamPosition
     lost: tuple[Lost, ...] = ()
 
     @property

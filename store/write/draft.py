@@ -105,7 +105,9 @@ class Draft:
     def checkpoint_after(self) -> LogCheckpoint:
         """The checkpoint after the batch."""
         batch = self.batch
-        return self.at.after(batch.place, batch.lost, events=len(self.events), rejections=len(self.rejections))
+        return self.at.after(
+            batch.stream_position, batch.lost, events=len(self.events), rejections=len(self.rejections)
+        )
 
     def result(self) -> Stored:
         """What became of the batch, once it is written."""
@@ -236,8 +238,8 @@ class Draft:
         self.earlier.setdefault((id, rejection["fingerprint"]), []).append(rejection)
 
     def _source(self, sequence: int) -> MessageSource:
-        place = self.batch.place
-        return {"stream": place.stream, "created": place.created, "sequence": sequence}
+        position = self.batch.stream_position
+        return {"stream": position.stream, "created": position.created, "sequence": sequence}
 
 
 def _rejection(message: AcceptedMessage, code: str, reason: str) -> RejectedMessage:

@@ -17,38 +17,38 @@ MOST_LOGGED: Final = 10  # ranges in one log line
 logger = logging.getLogger(__name__)
 
 
-def holes(at: LogCheckpoint, place: StreamPosition, messages: Sequence[ParsedMessage], now: int) -> tuple[Lost, ...]:
-    """What was lost between the checkpoint's place and the last of these messages, all of one stream."""
-    if messages[-1].arrival.sequence - place.sequence == len(messages):
+def holes(at: LogCheckpoint, position: StreamPosition, messages: Sequence[ParsedMessage], now: int) -> tuple[Lost, ...]:
+    """What was lost between the position and the last of these messages, all of one stream."""
+    if messages[-1].arrival.sequence - position.sequence == len(messages):
         return ()
     lost: list[Lost] = []
     for message in messages:
         arrival = message.arrival
-        lost += _missing(at, place, arrival.sequence - 1, arrival.recorded_at, now)
-        place = replace(place, sequence=arrival.sequence, recorded_at=arrival.recorded_at)
+        lost += _missing(at, position, arrival.sequence - 1, arrival.recorded_at, now)
+        position = replace(position, sequence=arrival.sequence, recorded_at=arrival.recorded_at)
     return tuple(lost)
 
 
-def hole_at_end(at: LogCheckpoint, place: StreamPosition, end: StreamPosition, now: int) -> tuple[Lost, ...]:
-    """What was lost between the checkpoint's place and the end of the stream, which has no message after it."""
-    lost = _missing(at, place, end.sequence, end.recorded_at, now)
+def hole_at_end(at: LogCheckpoint, position: StreamPosition, end: StreamPosition, now: int) -> tuple[Lost, ...]:
+    """What was lost between the position and the end of the stream, which has no message after it."""
+    lost = _missing(at, position, end.sequence, end.recorded_at, now)
     if not lost and end.recorded_at > at.read_before_at:
         # an empty stream that had lost its tail: only its last message is certain to have come since
-        return (Lost(place.stream, end.sequence, end.sequence, now),)
+        return (Lost(position.stream, end.sequence, end.sequence, now),)
     return lost
 
 
-def _missing(at: LogCheckpoint, place: StreamPosition, last: int, next_at: int, now: int) -> tuple[Lost, ...]:
-    """The loss of the sequences after the place up to `last`, without what was read before the source was reset.
+def _missing(at: LogCheckpoint, position: StreamPosition, last: int, next_at: int, now: int) -> tuple[Lost, ...]:
+    """The loss of the sequences after the position up to `last`, without what was read before the source was reset.
 
     `next_at` is when the message after them came, in microseconds.
     """
-    first = place.sequence + 1
+    first = position.sequence + 1
     # Sequences before a message that was there before the reset were read. Those before the first remaining message
     # may have been read too; that is unknown, and most likely trimming removed them.
-    if next_at <= at.read_before_at or place.recorded_at == 0:
+    if next_at <= at.read_before_at or position.recorded_at == 0:
         first = max(first, at.read_before + 1)
-    return (Lost(place.stream, first, last, now),) if first <= last else ()
+    return (Lost(position.stream, first, last, now),) if first <= last else ()
 
 
 def report(lost: Sequence[Lost]) -> None:

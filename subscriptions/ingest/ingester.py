@@ -142,16 +142,16 @@ class Ingester:
             try:
                 await self._ingest(writer)
             except ReadInterrupted as error:
-                if self._stopped_at == writer.at.place:  # twice without progress: leave the lease to others
+                if self._stopped_at == writer.at.stream_position:  # twice without progress: leave the lease to others
                     raise
-                self._stopped_at = writer.at.place
+                self._stopped_at = writer.at.stream_position
                 logger.warning("reading the stream %s again: %s", self.stream, error)
 
     async def _ingest(self, writer: Writer) -> None:
         await self._start(writer)
         if self._is_doubtful:
             await self._store_singly(writer)
-        at = _place(writer).sequence + 1
+        at = _stream_position(writer).sequence + 1
         async with open_reader(
             self.client, self.js, self.stream, at, self.batch, self._parser.parse, stored_bytes, self.limits
         ) as reader:
@@ -176,36 +176,36 @@ class Ingester:
                     self.observer.on_start(writer.at.term)
                     is_at_work = True
                 await self._do_upkeep(writer)
-                if not parsed and self._buffer.last_sequence > _place(writer).sequence:
+                if not parsed and self._buffer.last_sequence > _stream_position(writer).sequence:
                     await step_over_end(writer, self.client, reader, self.log.clock())
 
     async def _start(self, writer: Writer) -> None:
         self._seal = self._seal.of(await secret.ensure(self.log), writer.at.term, writer.at.identity)
         await self._buffer.prepare(lambda: self._send_heartbeat(writer.at.head))
-        start = await start_of(self.client, self.stream, writer.at.place)
+        start = await start_of(self.client, self.stream, writer.at.stream_position)
         if start.reset is not None:
             logger.error("the stream %s %s: reading it from its first message", self.stream, start.reset)
             self.observer.on_source_reset()
             await incidents.note(
                 self.log, f"the stream {self.stream} {start.reset}, and was read from its first message"
             )
-            await writer.start_again(start.place, start.last)
-        elif writer.at.place is None:
+            await writer.start_again(start.stream_position, start.last)
+        elif writer.at.stream_position is None:
             if start.first > 1:
                 logger.info("the stream %s begins with sequence %d; none before is there", self.stream, start.first)
-            await writer.begin(start.place)
+            await writer.begin(start.stream_position)
 
     async def _check_same_stream(self, writer: Writer) -> None:
         # Checked again, now that there is a consumer, or messages, that do not outlive the stream or its server: if
         # either had been replaced since the first check, the sequence would belong to another message, and some would
         # be skipped.
-        reset = (await start_of(self.client, self.stream, writer.at.place)).reset
+        reset = (await start_of(self.client, self.stream, writer.at.stream_position)).reset
         if reset is not None:
             raise Unavailable(f"the stream {reset} just now")
 
     async def _store_singly(self, writer: Writer) -> None:
         """Store the next messages one by one, fetched in a way that no message can break."""
-        arrivals = await messages_after(self.client, self.stream, _place(writer).sequence, SINGLE)
+        arrivals = await messages_after(self.client, self.stream, _stream_position(writer).sequence, SINGLE)
         await self._check_same_stream(writer)
         for arrival in arrivals:
             await self._store(writer, [self._parser.parse(arrival)])
@@ -227,16 +227,16 @@ class Ingester:
             if now - self._started_at >= self.lease_seconds:
                 self._failures, self._stopped_at = 0, None
         if now - self._trimmed_at >= self.limits.trim_seconds:
-            await self._buffer.maintain(_place(writer), self.log.clock())
+            await self._buffer.maintain(_stream_position(writer), self.log.clock())
             self._trimmed_at = now
 
     async def _store(self, writer: Writer, messages: Sequence[ParsedMessage]) -> None:
-        last, before = messages[-1].arrival, _place(writer)
-        place = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
+        last, before = messages[-1].arrival, _stream_position(writer)
+        position = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
         lost = holes(writer.at, before, messages, self.log.clock())
         start = _time()
         try:
-            stored = await writer.append(MessageBatch(tuple(messages), place, lost))
+            stored = await writer.append(MessageBatch(tuple(messages), position, lost))
         except Unstorable as error:
             # find the message that MongoDB refuses, so that it does not block the others
             if len(messages) == 1:
@@ -287,7 +287,7 @@ def _time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _place(writer: Writer) -> StreamPosition:
-    place = writer.at.place
-    assert place is not None, "_start sets it before anything is read"
-    return place
+def _stream_position(writer: Writer) -> StreamPosition:
+    position = writer.at.stream_position
+    assert position is not None, "_start sets it before anything is read"
+    return position

@@ -26,10 +26,10 @@ async def lag(log: Log, client: Client, stream: str) -> Lag | None:
 
     Messages that were removed from the stream between others that wait are counted too.
     """
-    place = (await checkpoint.read(log)).place
+    position = (await checkpoint.read(log)).stream_position
     try:
         info = await client.jetstream().stream_info(stream)
-        done = place.sequence if place is not None and place.created == created(info) else 0
+        done = position.sequence if position is not None and position.created == created(info) else 0
         if info.state.last_seq <= max(done, info.state.first_seq - 1):
             return Lag(0, 0.0)
         oldest = await messages_after(client, stream, done, 1)

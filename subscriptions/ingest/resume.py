@@ -24,11 +24,12 @@ SECONDS: Final = 5.0
 class StartPoint:
     """Where a stream is read from.
 
-    Reading starts after `place`; `first` is the first sequence that the stream has, or will assign if it is empty, and
-    `last` the last one that it assigned. `reset` says why the stream must be read from its start; None if it need not.
+    Reading starts after `stream_position`; `first` is the first sequence that the stream has, or will assign if it is
+    empty, and `last` the last one that it assigned. `reset` says why the stream must be read from its start; None if it
+    need not.
     """
 
-    place: StreamPosition
+    stream_position: StreamPosition
     first: int
     last: int
     reset: str | None = None
@@ -45,8 +46,8 @@ class _State:
         return self.info.state.last_seq
 
 
-async def start_of(client: Client, stream: str, place: StreamPosition | None) -> StartPoint:
-    """Where to read the stream, given the checkpoint's place. Raises Unavailable.
+async def start_of(client: Client, stream: str, position: StreamPosition | None) -> StartPoint:
+    """Where to read the stream, given the checkpoint's stream position. Raises Unavailable.
 
     A stream that was created again, or that lost its last messages (JetStream syncs every two minutes by default),
     assigns the same sequences to other messages. It is read from its start, and messages that the log has are
@@ -58,43 +59,43 @@ async def start_of(client: Client, stream: str, place: StreamPosition | None) ->
         first = max(1, info.state.first_seq)
         # messages that were gone before this log first read the stream are not losses of this log
         unread = StreamPosition(stream, created(info), first - 1, state.last_at if first > last else 0)
-        if place is None:
+        if position is None:
             return StartPoint(unread, first, last)
-        if place.stream != stream:
-            return StartPoint(unread, first, last, f"is read instead of {place.stream}")
+        if position.stream != stream:
+            return StartPoint(unread, first, last, f"is read instead of {position.stream}")
         start = StreamPosition(stream, created(info), max(1, info.config.first_seq or 1) - 1, 0)
-        if place.created != start.created:
-            return StartPoint(start, first, last, f"was created again ({start.created}, before {place.created})")
-        if last < place.sequence:
-            reset = f"has lost its tail (last sequence {last}, read up to {place.sequence})"
-        elif await _is_another(client, place):
-            reset = f"has other messages up to sequence {place.sequence} than were read"
+        if position.created != start.created:
+            return StartPoint(start, first, last, f"was created again ({start.created}, before {position.created})")
+        if last < position.sequence:
+            reset = f"has lost its tail (last sequence {last}, read up to {position.sequence})"
+        elif await _is_another(client, position):
+            reset = f"has other messages up to sequence {position.sequence} than were read"
         else:
-            return StartPoint(place, first, last)
+            return StartPoint(position, first, last)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
         raise unavailable(error, client) from error
-    if first > start.sequence + 1 and (state.last_at if first > last else state.first_at) > place.recorded_at:
+    if first > start.sequence + 1 and (state.last_at if first > last else state.first_at) > position.recorded_at:
         # no message is left from before, so it is unknown where the new messages began
         reset += f", and it is unknown which of those before sequence {first}, which are gone, were never read"
     return StartPoint(start, first, last, reset)
 
 
-async def end_without_messages(client: Client, place: StreamPosition) -> StreamPosition | None:
-    """The end of the stream, if all messages between the place and the end were removed.
+async def end_without_messages(client: Client, position: StreamPosition) -> StreamPosition | None:
+    """The end of the stream, if all messages between the position and the end were removed.
 
-    None if there are any, if the stream ends at the place, or if it is another stream. Raises Unavailable.
+    None if there are any, if the stream ends at the position, or if it is another stream. Raises Unavailable.
     """
     try:
-        state = await _state(client, place.stream)
-        if created(state.info) != place.created or state.last <= place.sequence:
+        state = await _state(client, position.stream)
+        if created(state.info) != position.created or state.last <= position.sequence:
             return None
-        next_messages = await messages_after(client, place.stream, place.sequence, 1)
+        next_messages = await messages_after(client, position.stream, position.sequence, 1)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
         raise unavailable(error, client) from error
     if next_messages and next_messages[0].sequence <= state.last:
         return None
     # never before the messages that were read, even if the clock of NATS was set back
-    return StreamPosition(place.stream, place.created, state.last, max(state.last_at, place.recorded_at))
+    return StreamPosition(position.stream, position.created, state.last, max(state.last_at, position.recorded_at))
 
 
 def created(info: api.StreamInfo) -> str:
@@ -112,13 +113,13 @@ async def _state(client: Client, stream: str) -> _State:
     return _State(api.StreamInfo.from_response(answer), first, last)
 
 
-async def _is_another(client: Client, place: StreamPosition) -> bool:
-    """Whether the stream assigned sequences up to the place a second time."""
-    if place.sequence == 0:
+async def _is_another(client: Client, position: StreamPosition) -> bool:
+    """Whether the stream assigned sequences up to the position a second time."""
+    if position.sequence == 0:
         return False
-    message = await message_at(client, place.stream, place.sequence)
+    message = await message_at(client, position.stream, position.sequence)
     if message is not None:
-        return abs(message.recorded_at - place.recorded_at) > TOLERANCE
+        return abs(message.recorded_at - position.recorded_at) > TOLERANCE
     # The message was removed, before or after it was read. A later message with a lower sequence is as good a sign.
-    later = await first_since(client.jetstream(), place.stream, place.recorded_at + TOLERANCE)
-    return later is not None and later <= place.sequence
+    later = await first_since(client.jetstream(), position.stream, position.recorded_at + TOLERANCE)
+    return later is not None and later <= position.sequence

@@ -19,11 +19,11 @@ async def step_over_end(writer: Writer, client: Client, reader: StreamReader[T],
     This does not wait for the next message, which may be long in coming. `now` is in microseconds. Raises Unavailable,
     and what `append` raises.
     """
-    place = writer.at.place
-    end = None if place is None else await end_without_messages(client, place)
-    if place is None or end is None or not await reader.has_all():
+    position = writer.at.stream_position
+    end = None if position is None else await end_without_messages(client, position)
+    if position is None or end is None or not await reader.has_all():
         return
-    lost = hole_at_end(writer.at, place, end, now)
+    lost = hole_at_end(writer.at, position, end, now)
     await writer.append(MessageBatch((), end, lost))
     if lost:
         report(lost)

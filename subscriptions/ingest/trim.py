@@ -43,9 +43,9 @@ async def trim(
     *,
     shares_limit: bool = False,
 ) -> int:
-    """Remove messages before the place `done`, except those of the last `keep_hours`; returns how many.
+    """Remove messages before the position `done`, except those of the last `keep_hours`; returns how many.
 
-    The message at the place itself stays, since its timestamp identifies the stream. So does what a durable consumer
+    The message at the position itself stays, since its timestamp identifies the stream. So does what a durable consumer
     has not acknowledged, even in a full stream: its publishers are then refused, and `report` gets the consumers.
     `now` is in microseconds; `shares_limit` says that the account has a limit for all of its streams.
     """

@@ -250,8 +250,8 @@ async def _sending(stage: Stage, before: int, count: int) -> None:
 
 
 async def _place(stage: Stage) -> int:
-    place = (await checkpoint.read(stage.log)).place
-    return 0 if place is None else place.sequence
+    position = (await checkpoint.read(stage.log)).stream_position
+    return 0 if position is None else position.sequence
 
 
 async def _read(stage: Stage, sequence: int) -> bool:

@@ -193,10 +193,10 @@ async def settled(settings: Settings, log: Log) -> None:
 async def has_caught_up(settings: Settings, log: Log, client: Client) -> bool:
     """Whether the log has all of the stream, and the stream is the one that the log was read from."""
     with suppress(EventscopeError, nats.errors.Error, OSError):
-        place = (await checkpoint.read(log)).place
+        position = (await checkpoint.read(log)).stream_position
         info = await client.jetstream().stream_info(settings.stream)
-        origin = await start_of(client, settings.stream, place)
-        return origin.reset is None and info.state.last_seq <= (0 if place is None else place.sequence)
+        origin = await start_of(client, settings.stream, position)
+        return origin.reset is None and info.state.last_seq <= (0 if position is None else position.sequence)
     return False
 
 

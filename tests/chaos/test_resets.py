@@ -52,9 +52,9 @@ async def test_a_stream_that_is_recreated_after_it_was_inspected_is_read_from_it
 
     looks = 0
 
-    async def look(client: Client, name: str, place: StreamPosition | None) -> StartPoint:
+    async def look(client: Client, name: str, position: StreamPosition | None) -> StartPoint:
         nonlocal looks
-        start = await start_of(client, name, place)
+        start = await start_of(client, name, position)
         looks += 1
         if looks == 1:
             await js.delete_stream(name)
@@ -73,8 +73,8 @@ async def test_a_stream_that_is_recreated_after_it_was_inspected_is_read_from_it
 
 
 async def _read_up_to(log: Log, sequence: int) -> bool:
-    place = (await checkpoint.read(log)).place
-    return place is not None and place.sequence == sequence
+    position = (await checkpoint.read(log)).stream_position
+    return position is not None and position.sequence == sequence
 
 
 async def _grown_to(log: Log, head: int) -> bool:

@@ -60,7 +60,9 @@ class Log:
     """What an ingester would store, in memory."""
 
     def __init__(self, start: int) -> None:
-        at = LogCheckpoint(head=0, rejected_head=0, place=None, source_resets=0, holder=None, term=0, lease_held=False)
+        at = LogCheckpoint(
+            head=0, rejected_head=0, stream_position=None, source_resets=0, holder=None, term=0, lease_held=False
+        )
         self.draft = Draft(AT, Retention({"*": 0.0}), at, MessageBatch((), StreamPosition("S", "", 0, 0)), {}, {})
         self._now = start
 

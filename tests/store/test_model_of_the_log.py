@@ -139,7 +139,7 @@ class World:
                 self.stream.append(MessageGroup(arrival, parts))
 
     def _waiting(self, most: int = 1) -> list[ParsedMessage]:
-        done = 0 if self.writer.at.place is None else self.writer.at.place.sequence
+        done = 0 if self.writer.at.stream_position is None else self.writer.at.stream_position.sequence
         return self.stream[done : done + most]
 
     async def _ingest(self, size: int, fate: Fate) -> None:
@@ -151,7 +151,7 @@ class World:
             await self.writer.append(self._batch(messages))
         if fate != "commit":
             await self._open()
-        reached = 0 if self.writer.at.place is None else self.writer.at.place.sequence
+        reached = 0 if self.writer.at.stream_position is None else self.writer.at.stream_position.sequence
         self.furthest = max(self.furthest, reached)
 
     def _batch(self, messages: list[ParsedMessage]) -> MessageBatch:

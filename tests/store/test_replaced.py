@@ -38,7 +38,7 @@ async def write(log: Log, *messages: Any, retention: Retention = FOREVER) -> Non
     async with writing(log, retention, "ann", 60) as writer:
         assert writer is not None
         source = Appender(log, writer.at)
-        source.sequence = writer.at.place.sequence if writer.at.place is not None else 0
+        source.sequence = writer.at.stream_position.sequence if writer.at.stream_position is not None else 0
         await writer.append(source.batch(*messages))
 
 

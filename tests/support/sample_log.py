@@ -90,7 +90,7 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
     """Store the messages as an ingester does, by the clock of the log; returns their events."""
     at = await checkpoint.acquire(log, "filler", 60.0)
     assert at is not None
-    start = 0 if at.place is None else at.place.sequence
+    start = 0 if at.stream_position is None else at.stream_position.sequence
     arrivals = [
         Arrival("events", {"Trace": f"t{n}"}, raw, start + n, log.clock() + n * 1000)
         for n, raw in enumerate(messages, start=1)
@@ -98,9 +98,9 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
     stored: list[EventDocument] = []
     for first in range(0, len(arrivals), 80):
         batch = arrivals[first : first + 80]
-        place = StreamPosition(STREAM, "2026-01-01T00:00:00Z", batch[-1].sequence, batch[-1].recorded_at)
+        position = StreamPosition(STREAM, "2026-01-01T00:00:00Z", batch[-1].sequence, batch[-1].recorded_at)
         taken = tuple(parse_message(one, STREAM, None) for one in batch)
-        outcome, at = await append(log, Retention(retention), at, MessageBatch(taken, place))
+        outcome, at = await append(log, Retention(retention), at, MessageBatch(taken, position))
         stored.extend(outcome.events)
     await checkpoint.release(log, "filler")
     return stored

@@ -45,14 +45,14 @@ async def begin(log: Log) -> None:
 async def write(
     log: Log, *messages: Any, sequence: int | None = None, retention: Retention = FOREVER
 ) -> StreamPosition | None:
-    """Store these as an ingester does; returns the place where it started."""
+    """Store these as an ingester does; returns the position where it started."""
     async with writing(log, retention, "ann", 60) as writer:
         assert writer is not None
-        place = writer.at.place
-        reached = 0 if place is None else place.sequence
+        position = writer.at.stream_position
+        reached = 0 if position is None else position.sequence
         source = Appender(log, writer.at, sequence=reached if sequence is None else sequence)
         await writer.append(source.batch(*messages))
-        return place
+        return position
 
 
 def silent(kind: Kind, done: int, total: int) -> None:
@@ -116,11 +116,15 @@ async def test_a_missing_checkpoint_is_rebuilt_from_what_is_left(log: Log) -> No
     report = await mended(log, accept_loss=True)
     assert (report.wrong, report.left, report.beyond) == ([], [], [])
     after = await checkpoint.read(log)
-    assert (after.head, after.rejected_head, after.place) == (before.head, before.rejected_head, before.place)
+    assert (after.head, after.rejected_head, after.stream_position) == (
+        before.head,
+        before.rejected_head,
+        before.stream_position,
+    )
     assert after.identity not in (None, before.identity)
     assert await content(log) == kept
     # a message that is read again is recognized
-    assert await write(log, *MESSAGES, event("new", "5"), sequence=0) == before.place
+    assert await write(log, *MESSAGES, event("new", "5"), sequence=0) == before.stream_position
     assert await positions(log) == [1, 2, 3, 4, 5]
 
 
@@ -153,17 +157,17 @@ async def test_accepting_a_loss_when_nothing_is_lost_changes_nothing(log: Log) -
     before, kept = await checkpoint.read(log), await content(log)
     assert (await mended(log, accept_loss=True)).wrong == []
     after = await checkpoint.read(log)
-    assert (after.head, after.place, after.identity) == (before.head, before.place, before.identity)
+    assert (after.head, after.stream_position, after.identity) == (before.head, before.stream_position, before.identity)
     assert (after.collections, after.lost, await content(log)) == (before.collections, before.lost, kept)
 
 
-async def test_a_place_after_the_newest_remaining_message_is_kept(log: Log) -> None:
+async def test_a_position_after_the_newest_remaining_message_is_kept(log: Log) -> None:
     await log.rejected.delete_many({})
     before = await checkpoint.read(log)
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"head": 3}})
     await mended(log, accept_loss=True)
     after = await checkpoint.read(log)
-    assert (after.head, after.place) == (4, before.place)
+    assert (after.head, after.stream_position) == (4, before.stream_position)
 
 
 async def test_a_damaged_checkpoint_is_rebuilt_where_it_is_damaged(log: Log, clock: Clock) -> None:
@@ -171,7 +175,7 @@ async def test_a_damaged_checkpoint_is_rebuilt_where_it_is_damaged(log: Log, clo
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": damaged})
     await mended(log, accept_loss=True)
     found = await checkpoint.read(log)
-    assert (found.head, found.place) == (4, StreamPosition(STREAM, CREATED, 5, clock.now))
+    assert (found.head, found.stream_position) == (4, StreamPosition(STREAM, CREATED, 5, clock.now))
     assert (found.source_resets, found.lost_count) == (7, 0)
     await write(log, event("new"))
 

@@ -27,7 +27,7 @@ async def end_lease(log: Log) -> None:
 
 async def test_an_empty_log_has_a_checkpoint_at_its_start(log: Log) -> None:
     assert await checkpoint.read(log) == LogCheckpoint(
-        head=0, rejected_head=0, place=None, source_resets=0, holder=None, term=0, lease_held=False
+        head=0, rejected_head=0, stream_position=None, source_resets=0, holder=None, term=0, lease_held=False
     )
     assert await checkpoint.head(log) == 0
 
@@ -103,7 +103,7 @@ async def test_the_checkpoint_says_how_far_the_log_and_the_stream_have_got(log: 
     await appender.store(event(), rejected_message(b"{"), event())
     at = await checkpoint.read(log)
     assert (at.head, at.rejected_head) == (2, 1)
-    assert at.place == StreamPosition(STREAM, CREATED, 3, log.clock())
+    assert at.stream_position == StreamPosition(STREAM, CREATED, 3, log.clock())
     assert at == appender.at
     assert await checkpoint.head(log) == 2
 
@@ -113,7 +113,7 @@ async def test_a_reset_of_the_stream_is_counted_and_the_log_continues(log: Log, 
     start = StreamPosition(STREAM, "another stream", 0, 0)
     await checkpoint.count_reset(log, appender.at, start)
     at = await checkpoint.read(log)
-    assert (at.head, at.place, at.source_resets) == (2, start, 1)
+    assert (at.head, at.stream_position, at.source_resets) == (2, start, 1)
 
     with pytest.raises(LeaseLost):
         await appender.store(event())

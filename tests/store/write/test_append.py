@@ -41,8 +41,8 @@ class TestOrder:
         appender.sequence = 9
         await appender.store()
         at = await checkpoint.read(log)
-        assert at.place is not None
-        assert (at.head, at.place.sequence) == (1, 9)
+        assert at.stream_position is not None
+        assert (at.head, at.stream_position.sequence) == (1, 9)
 
     async def test_another_writer_continues_where_the_last_one_stopped(self, log: Log, appender: Appender) -> None:
         await appender.store(event(id="a", of=("user", "1")), rejected_message(b"1"))

@@ -76,7 +76,7 @@ async def test_a_writer_that_lost_and_regained_the_lease_stores_nothing_from_its
     successor = await Appender.of(log, "successor")
     await checkpoint.release(log, "successor")
     again = await Appender.of(log, "first")
-    assert (appender.at.head, appender.at.place) == (again.at.head, again.at.place)
+    assert (appender.at.head, appender.at.stream_position) == (again.at.head, again.at.stream_position)
     assert appender.at.term < successor.at.term < again.at.term
     with pytest.raises(LeaseLost):
         await appender.store(event())

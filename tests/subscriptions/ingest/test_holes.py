@@ -34,7 +34,7 @@ async def level(log: Log, client: Client, settings: Settings) -> LogCheckpoint:
     async def levels() -> list[LogCheckpoint]:
         last = (await js.stream_info(settings.stream)).state.last_seq
         at = await checkpoint.read(log)
-        return [at] if at.place is not None and at.place.sequence >= last else []
+        return [at] if at.stream_position is not None and at.stream_position.sequence >= last else []
 
     [at] = await until(levels)
     return at
@@ -155,7 +155,7 @@ async def test_what_was_removed_before_a_stream_was_first_read_is_not_lost_but_l
     await client.jetstream().purge_stream(settings.stream)
 
     async def begun() -> bool:
-        return (await checkpoint.read(log)).place is not None
+        return (await checkpoint.read(log)).stream_position is not None
 
     async with ingester(settings):
         await until(begun)
@@ -246,7 +246,7 @@ async def test_whatever_is_removed_while_two_ingesters_take_turns_and_die_is_rec
 ) -> None:
     settings = settings.model_copy(update={"lease_seconds": 0.5, "batch": 7})
     js = client.jetstream()
-    begun = (await checkpoint.read(log)).place is not None
+    begun = (await checkpoint.read(log)).stream_position is not None
     if not begun:
         async with ingester(settings):
             await publish(client, subject_prefix, 1, start=chance.randrange(10**9))

@@ -287,7 +287,7 @@ async def _store(
     """Store events without an ingester or a feed."""
     at = await checkpoint.acquire(log, "test", 60)
     assert at is not None
-    start = at.place.sequence if at.place else 0
+    start = at.stream_position.sequence if at.stream_position else 0
     arrivals = [Arrival("x", {}, b"", start + n, recorded_at or moment.now()) for n in range(1, count + 1)]
     messages = tuple(
         AcceptedMessage(a, {"type": "a.b", "messageId": str(a.sequence), "timestamp": a.recorded_at}) for a in arrivals

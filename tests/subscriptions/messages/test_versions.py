@@ -39,9 +39,9 @@ def message(number: int, claim: object) -> dict[str, Any]:
 
 def drafted(messages: list[dict[str, Any]]) -> Draft:
     """What becomes of the messages on an empty log."""
-    place = StreamPosition("S", "2026-01-01T00:00:00Z", len(messages), AT)
+    position = StreamPosition("S", "2026-01-01T00:00:00Z", len(messages), AT)
     start = LogCheckpoint(0, 0, None, 0, "ingester", 1, True)
-    draft = Draft(AT, Retention({"*": 0}), start, MessageBatch((), place), {}, {})
+    draft = Draft(AT, Retention({"*": 0}), start, MessageBatch((), position), {}, {})
     for sequence, one in enumerate(messages, start=1):
         draft.add(parse.parse_message(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
     return draft

@@ -26,7 +26,7 @@ async def store(
     """Store these events without announcing them."""
     at = await checkpoint.acquire(log, "test", 60)
     assert at is not None
-    start = at.place.sequence if at.place else 0
+    start = at.stream_position.sequence if at.stream_position else 0
     when = moment.now() if recorded_at is None else recorded_at
     arrivals = [Arrival("x", {}, b"", start + n, when) for n in range(1, len(events) + 1)]
     taken = tuple(

@@ -14,7 +14,7 @@ async def until_at(log: Log, sequence: int, seconds: float = 60.0) -> LogCheckpo
 
     async def there() -> LogCheckpoint | None:
         at = await checkpoint.read(log)
-        return at if at.place is not None and at.place.sequence == sequence else None
+        return at if at.stream_position is not None and at.stream_position.sequence == sequence else None
 
     at = await until(there, seconds)
     assert at is not None

@@ -148,14 +148,14 @@ class Announcer:
         """Store events without announcing them."""
         at = await checkpoint.acquire(self._log, "test", 60)
         assert at is not None
-        start = at.place.sequence if at.place else 0
+        start = at.stream_position.sequence if at.stream_position else 0
         arrivals = [Arrival("x", {}, b"", start + n, moment.now()) for n in range(1, len(bodies) + 1)]
         messages = tuple(
             AcceptedMessage(one, {"type": "a.b", "messageId": f"m{one.sequence}", "timestamp": one.recorded_at, **body})
             for one, body in zip(arrivals, bodies, strict=True)
         )
-        place = StreamPosition("S", "", start + len(bodies), 0)
-        stored, _ = await append(self._log, Retention({"*": 0}), at, MessageBatch(messages, place))
+        position = StreamPosition("S", "", start + len(bodies), 0)
+        stored, _ = await append(self._log, Retention({"*": 0}), at, MessageBatch(messages, position))
         return list(stored.events)
 
     async def tell(self, events: list[EventDocument]) -> None:
