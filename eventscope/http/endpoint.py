@@ -117,7 +117,7 @@ class Endpoint(GraphQL[Context, None]):
         except json_text.Fault as fault:
             if fault.code in NOT_READ:
                 raise json.JSONDecodeError(str(fault), "", 0) from None
-            raise BadInput(str(fault), fault.place or None) from None
+            raise BadInput(str(fault), fault.path or None) from None
 
     def should_render_graphql_ide(self, request: object) -> bool:
         """Never: requests for the page have already been answered."""

@@ -72,19 +72,19 @@ def _refuse(fault: json_text.Fault | None) -> None:
         raise BadInput(str(fault))
 
 
-def check_numbers(node: ValueNode, place: str) -> None:
-    """BadInput for a number in a literal that would be changed; `place` is the path of the literal."""
+def check_numbers(node: ValueNode, path: str) -> None:
+    """BadInput for a number in a literal that would be changed; `path` leads to the literal."""
     match node:
         case FloatValueNode(value=text):
-            _refuse(json_text.number_fault(text, place))
+            _refuse(json_text.number_fault(text, path))
         case IntValueNode(value=text):
-            _refuse(json_text.integer_fault(text, place))
+            _refuse(json_text.integer_fault(text, path))
         case ListValueNode(values=nodes):
             for at, one in enumerate(nodes):
-                check_numbers(one, json_walk.step(place, at))
+                check_numbers(one, json_walk.step(path, at))
         case ObjectValueNode(fields=fields):
             for field in fields:
-                check_numbers(field.value, json_walk.step(place, field.name.value))
+                check_numbers(field.value, json_walk.step(path, field.name.value))
 
 
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {

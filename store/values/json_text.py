@@ -1,4 +1,4 @@
-"""JSON text: read and written without silent changes, or refused with the place of the fault. No I/O.
+"""JSON text: read and written without silent changes, or refused with the path to the fault. No I/O.
 
 orjson parses a text; a cheap check of its bytes shows whether it may hold a number that orjson would round or a key
 that it would drop. Only then is the text parsed again, exactly and slowly.
@@ -50,14 +50,14 @@ MOST_DIGITS: Final = 4000  # of an integer of any size: Python refuses to parse 
 class Fault(ValueError):
     """Why a text is not valid here.
 
-    Codes: INVALID_JSON, TOO_DEEP, NUMBER_TOO_PRECISE, INTEGER_TOO_LARGE and DUPLICATE_KEY. `place` leads to the value
+    Codes: INVALID_JSON, TOO_DEEP, NUMBER_TOO_PRECISE, INTEGER_TOO_LARGE and DUPLICATE_KEY. `path` leads to the value
     from the root, as in `data.items[2].price`.
     """
 
-    def __init__(self, code: str, message: str, place: str = "") -> None:
+    def __init__(self, code: str, message: str, path: str = "") -> None:
         super().__init__(_text(message))
         self.code = code
-        self.place = _text(place)
+        self.path = _text(path)
 
 
 class _Mark:
@@ -68,9 +68,9 @@ class _Mark:
         self.what = what
         self.why = why
 
-    def fault(self, place: str) -> Fault:
-        where = f" at {place}" if place else ""
-        return Fault(self.code, f"{self.what}{where} {self.why}".rstrip(), place)
+    def fault(self, path: str) -> Fault:
+        where = f" at {path}" if path else ""
+        return Fault(self.code, f"{self.what}{where} {self.why}".rstrip(), path)
 
 
 class _Twice(_Mark):
@@ -79,9 +79,9 @@ class _Twice(_Mark):
     def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
         self.pairs = pairs
 
-    def fault(self, place: str) -> Fault:
+    def fault(self, path: str) -> Fault:
         twice = next(key for key, times in Counter(key for key, _ in self.pairs).items() if times > 1)
-        return _Mark("DUPLICATE_KEY", f"the key {_quoted(twice)!r}", "is given more than once").fault(place)
+        return _Mark("DUPLICATE_KEY", f"the key {_quoted(twice)!r}", "is given more than once").fault(path)
 
 
 def loads(raw: bytes, *, any_integer: bool = False) -> Any:
@@ -99,8 +99,8 @@ def loads(raw: bytes, *, any_integer: bool = False) -> Any:
             raise Fault("INVALID_JSON", "it is empty") from None
         try:
             raw.decode()
-        except UnicodeDecodeError as place:
-            raise Fault("INVALID_JSON", f"it is not UTF-8 from byte {place.start + 1} on") from None
+        except UnicodeDecodeError as first:
+            raise Fault("INVALID_JSON", f"it is not UTF-8 from byte {first.start + 1} on") from None
         # orjson reports a number that is too large as invalid JSON
         value = _exact(raw, str(error), any_integer=any_integer)
         if any_integer and _is_text(value):
@@ -124,16 +124,16 @@ def dumps(value: Any, *, option: int = 0) -> bytes:
     return text
 
 
-def number_fault(text: str, place: str = "") -> Fault | None:
+def number_fault(text: str, path: str = "") -> Fault | None:
     """A Fault if no float equals the decimal, written as in JSON and GraphQL; else None."""
     mark = _decimal(text)
-    return mark.fault(place) if isinstance(mark, _Mark) else None
+    return mark.fault(path) if isinstance(mark, _Mark) else None
 
 
-def integer_fault(text: str, place: str = "") -> Fault | None:
+def integer_fault(text: str, path: str = "") -> Fault | None:
     """A Fault if the integer, written as in JSON and GraphQL, does not fit into 64 bits; else None."""
     mark = _integer(text)
-    return mark.fault(place) if isinstance(mark, _Mark) else None
+    return mark.fault(path) if isinstance(mark, _Mark) else None
 
 
 def _may_differ(raw: bytes, value: Any) -> bool:

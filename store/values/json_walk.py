@@ -7,16 +7,16 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-MOST_PLACE: Final = 200  # characters
+MOST_PATH: Final = 200  # characters
 
 
 def first(value: Any, check: Callable[[Any], T | None], skipped: frozenset[type]) -> tuple[T, str] | None:
-    """The first result of `check` on a part that is not None, with the place of the part; None if there is none.
+    """The first result of `check` on a part that is not None, with the path to the part; None if there is none.
 
-    Parts whose type is in `skipped` are not checked. The place is only composed for the result: doing it for each part
+    Parts whose type is in `skipped` are not checked. The path is only composed for the result: doing it for each part
     would take most of the time.
     """
-    path: list[str | int] = []
+    keys: list[str | int] = []
     levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", value)])]
     visited: set[int] = set()
     while levels:
@@ -24,30 +24,30 @@ def first(value: Any, check: Callable[[Any], T | None], skipped: frozenset[type]
             if type(one) in skipped:
                 continue
             if (result := check(one)) is not None:
-                return result, _place([*path, key][1:])
+                return result, _path([*keys, key][1:])
             if one and id(one) not in visited and (members := _members(one)) is not None:  # a list may contain itself
                 visited.add(id(one))
-                path.append(key)
+                keys.append(key)
                 levels.append(members)
                 break
         else:
             levels.pop()
-            del path[-1:]
+            del keys[-1:]
     return None
 
 
-def step(place: str, key: str | int) -> str:
-    """The place of a member: `items`, then `items[2]`, then `items[2].price`."""
+def step(path: str, key: str | int) -> str:
+    """The path to a member: `items`, then `items[2]`, then `items[2].price`."""
     if isinstance(key, int):
-        return f"{place}[{key}]"
-    return f"{place}.{key}" if place else key
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else key
 
 
-def _place(path: Sequence[str | int]) -> str:
-    place = ""
-    for key in path:
-        place = step(place, key)[:MOST_PLACE]
-    return place
+def _path(keys: Sequence[str | int]) -> str:
+    path = ""
+    for key in keys:
+        path = step(path, key)[:MOST_PATH]
+    return path
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]] | None:

@@ -57,7 +57,7 @@ def encode(content: EventMessage | Sequence[EventMessage], name: str) -> bytes:
     try:
         return json_text.dumps(content, option=ENCODING)
     except json_text.Fault as fault:
-        raise BadInput(f"{name} is not JSON: {fault}", fault.place or None) from None
+        raise BadInput(f"{name} is not JSON: {fault}", fault.path or None) from None
 
 
 def size(payload: bytes, headers: Mapping[str, str | list[str]]) -> int:

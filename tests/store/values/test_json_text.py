@@ -96,25 +96,25 @@ def test_a_key_given_twice_in_one_object_is_refused(raw: bytes) -> None:
 def test_the_place_of_the_fault_is_named() -> None:
     with pytest.raises(Fault, match=r"^the number 1e999 at data\.items\[2\]\.price is beyond") as caught:
         loads(b'{"data": {"items": [1, {"price": 1}, {"price": 1e999}, 1e-999]}}')
-    assert caught.value.place == "data.items[2].price"
+    assert caught.value.path == "data.items[2].price"
     for name in ("NaN", "Infinity", "-Infinity"):
         with pytest.raises(Fault, match=rf"^{name} at data\.amount$") as caught:
             loads(f'{{"data": {{"amount": {name}}}}}'.encode())
-        assert (caught.value.code, caught.value.place) == ("INVALID_JSON", "data.amount")
+        assert (caught.value.code, caught.value.path) == ("INVALID_JSON", "data.amount")
     with pytest.raises(Fault, match=r"^the key 'a' at \[1\] is given more than once$"):
         loads(b'[{"a": 1}, {"a": 1, "a": 2}]')
     with pytest.raises(Fault, match=r"^the integer 9223372036854775808 at n does not fit"):
         loads(b'{"n": 9223372036854775808}')
     with pytest.raises(Fault) as caught:
         loads(b"%s1e999%s" % (b'{"%s":[' % (b"k" * 90) * 99, b"]}" * 99))
-    assert len(caught.value.place) <= 200
+    assert len(caught.value.path) <= 200
 
 
 def test_the_fault_can_be_stored_even_if_a_key_is_half_a_surrogate_pair() -> None:
     with pytest.raises(Fault) as caught:
         loads(b'{"\\ud800": {"\\udfff": 1, "\\udfff": 1}}')
     assert str(caught.value) == r"the key '\udfff' at \ud800 is given more than once"
-    assert caught.value.place == r"\ud800"
+    assert caught.value.path == r"\ud800"
 
 
 def test_integers_of_any_size_are_exact_where_they_are_allowed() -> None:
@@ -129,7 +129,7 @@ def test_integers_beyond_any_float_are_exact_too_where_any_size_is_allowed(digit
     assert loads(raw, any_integer=True) == {"n": [10**digits - 1]}
     with pytest.raises(Fault) as refused:
         loads(raw)
-    assert (refused.value.code, refused.value.place) == ("INTEGER_TOO_LARGE", "n[0]")
+    assert (refused.value.code, refused.value.path) == ("INTEGER_TOO_LARGE", "n[0]")
     for broken in (raw[:-1], raw.replace(b'"n"', b'"\\ud800"'), raw.replace(b"[", b'["\\ud800",')):
         with pytest.raises(Fault) as refused:
             loads(broken, any_integer=True)

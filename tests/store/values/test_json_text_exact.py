@@ -101,21 +101,21 @@ class Pairs(list[tuple[str, Any]]):
     """The members of an object, as they were written."""
 
 
-def first_fault(value: Any, place: str = "") -> tuple[str, str] | None:
-    """The code and the place of the first fault; numbers are texts here, and objects are Pairs."""
+def first_fault(value: Any, path: str = "") -> tuple[str, str] | None:
+    """The code and the path of the first fault; numbers are texts here, and objects are Pairs."""
     match value:
         case Pairs():
             if len(dict(value)) < len(value):
-                return "DUPLICATE_KEY", place
+                return "DUPLICATE_KEY", path
             members: list[tuple[str | int, Any]] = [*value]
         case list():
             members = [*enumerate(value)]
         case ("number", str(number)):
             fault = (number_fault if set(number) & set(".eE") else integer_fault)(number)
-            return None if fault is None else (fault.code, place)
+            return None if fault is None else (fault.code, path)
         case _:
             return None
-    faults = (first_fault(one, step(place, key)) for key, one in members)
+    faults = (first_fault(one, step(path, key)) for key, one in members)
     return next(filter(None, faults), None)
 
 
@@ -132,7 +132,7 @@ def test_of_several_faults_the_first_one_is_named(text: str) -> None:
     try:
         loads(text.encode())
     except Fault as fault:
-        assert (fault.code, fault.place) == first_fault(value)
+        assert (fault.code, fault.path) == first_fault(value)
     else:
         assert first_fault(value) is None
 
