@@ -64,7 +64,7 @@ class Constant:
 class MemberSource:
     """Where a member comes from, the form it is converted from, and its description for errors."""
 
-    place: FromMessage | FromHeader | FromSubject | Constant
+    origin: FromMessage | FromHeader | FromSubject | Constant
     conversion: Conversion | None
     text: str
 
@@ -85,7 +85,7 @@ EnvelopeChoice: TypeAlias = EnvelopeName | EnvelopeMapping
 def read_setting(text: str) -> dict[str, EnvelopeChoice]:
     """Parse the setting: JSON if it begins with a brace, or else the path of a JSON file.
 
-    Raises a ValueError that names the place of the mistake.
+    Raises a ValueError that names where the mistake is.
     """
     return setting(content(text))
 
@@ -117,11 +117,11 @@ def setting(value: Any) -> dict[str, EnvelopeChoice]:
     return {pattern: _envelope(one, pattern) for pattern, one in value.items()}
 
 
-def mapping(value: Any, place: str = "the mapping") -> EnvelopeMapping:
+def mapping(value: Any, at: str = "the mapping") -> EnvelopeMapping:
     """One mapping; ValueError if it is wrong."""
     if not isinstance(value, dict):
-        raise ValueError(f"{place} is {_quoted(value)} and not an object of members and their sources")
-    members = {name: _sources(value[name], name, place) for name in value if _is_member(name, place)}
+        raise ValueError(f"{at} is {_quoted(value)} and not an object of members and their sources")
+    members = {name: _sources(value[name], name, at) for name in value if _is_member(name, at)}
     # single names are added to the metadata, so it must exist first
     return EnvelopeMapping(tuple(sorted(members.items(), key=lambda member: member[0].startswith(f"{METADATA}."))))
 
@@ -182,18 +182,18 @@ def _envelope(value: Any, pattern: str) -> EnvelopeChoice:
     return mapping(value, pattern)
 
 
-def _is_member(name: str, place: str) -> bool:
+def _is_member(name: str, at: str) -> bool:
     parent, dot, inner = name.partition(".")
     if dot and parent == METADATA:
         if not inner or "." in inner or "\0" in inner:
-            raise ValueError(f"{place}: {name!r} is not metadata. followed by one name without a dot")
+            raise ValueError(f"{at}: {name!r} is not metadata. followed by one name without a dot")
     elif name not in MEMBERS:
-        raise ValueError(f"{place}: {name!r} is not a member of an event{_close(name, MEMBERS)}")
+        raise ValueError(f"{at}: {name!r} is not a member of an event{_close(name, MEMBERS)}")
     return True
 
 
-def _sources(value: Any, name: str, place: str) -> tuple[MemberSource, ...]:
-    at = f"{place}: {name}"
+def _sources(value: Any, name: str, at: str) -> tuple[MemberSource, ...]:
+    at = f"{at}: {name}"
     if not isinstance(value, list):
         return (_source(value, name, at),)
     if not value:

@@ -76,8 +76,8 @@ def _one(address: str) -> str:
     head, mark, options = rest.partition("?")
     if "@" in options:  # either the password contains a question mark, or an option contains an @
         return f"{scheme}{HIDDEN}"
-    user, at, place = head.rpartition("@")
-    hosts, slash, path = place.partition("/")
+    user, at, target = head.rpartition("@")
+    hosts, slash, path = target.partition("/")
     text = _user(user) + at if at else ""
     text += ",".join(host if HOST.fullmatch(host) else HIDDEN for host in hosts.split(","))
     text += slash + (path if PATH.fullmatch(path) else HIDDEN)

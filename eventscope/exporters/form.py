@@ -16,7 +16,7 @@ from eventscope.client import event
 from eventscope.client.event import ENCODING, Event
 from eventscope.subscriptions.publish.protocol import EventMessage
 
-PLACE: Final = ("position", "cursor", "recordedAt")
+LOG_MEMBERS: Final = ("position", "cursor", "recordedAt")
 NAMES: Final[Mapping[str, str]] = {member: field for field, member in event.NAMES.items()}
 COLUMNS: Final = tuple(NAMES)
 JSON: Final = ("data", "metadata", "extensions")
@@ -59,7 +59,7 @@ def is_record(content: object) -> bool:
     return (
         isinstance(content, dict)
         and content.keys() <= NAMES.keys()
-        and all(name in content for name in ("messageId", "type", *PLACE))
+        and all(name in content for name in ("messageId", "type", *LOG_MEMBERS))
     )
 
 
@@ -78,7 +78,7 @@ def message(content: Mapping[str, Any]) -> EventMessage:
 
     Its version is a claim: each log gives its own, which is the same if the log has all events of the aggregate.
     """
-    message = {name: value for name, value in content.items() if name not in (*PLACE, "claimedVersion")}
+    message = {name: value for name, value in content.items() if name not in (*LOG_MEMBERS, "claimedVersion")}
     claimed = content.get("claimedVersion", content.get("version"))
     return message if claimed is None else {**message, "version": claimed}
 

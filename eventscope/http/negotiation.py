@@ -19,13 +19,13 @@ def negotiate(accept: str | None) -> str | None:
     weights = parse_accept(accept)
     excluded = {name for name, weight in weights if weight == 0}
     best: tuple[float, int, int, str] | None = None
-    for place, (name, weight) in enumerate(weights):
+    for index, (name, weight) in enumerate(weights):
         if weight == 0:
             continue
         if name in (RESPONSE, JSON):
-            choice = (weight, 2, -place, name)
+            choice = (weight, 2, -index, name)
         elif name in ("application/*", "*/*") and (left := [one for one in (JSON, RESPONSE) if one not in excluded]):
-            choice = (weight, 1, -place, left[0])
+            choice = (weight, 1, -index, left[0])
         else:
             continue
         best = choice if best is None else max(best, choice)

@@ -17,8 +17,8 @@ JSON: Final = "application/json"
 AGAIN: Final[Mapping[str, str]] = {"retry-after": "1"}
 """Header of an answer that may be different a second later."""
 QUOTED: Final = 80  # characters of an address in an error
-PLACES: Final = "there are /graphql, /events/…, /healthz, /readyz and /metrics"
-OTHER_PLACES: Final = "there are /healthz, /readyz and /metrics"
+ROUTES: Final = "there are /graphql, /events/…, /healthz, /readyz and /metrics"
+SIDE_SERVER_ROUTES: Final = "there are /healthz, /readyz and /metrics"
 
 
 def error_response(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -30,19 +30,19 @@ def error_response(status: int, error: Mapping[str, Any], headers: Mapping[str, 
 
 async def answer(request: Request, error: Exception) -> Response:
     """The API's answer to a request for which it has no route or method."""
-    return _answer(request, error, PLACES)
+    return _answer(request, error, ROUTES)
 
 
 async def side_server_answer(request: Request, error: Exception) -> Response:
     """The side server's answer to a request for which it has no route or method."""
-    return _answer(request, error, OTHER_PLACES)
+    return _answer(request, error, SIDE_SERVER_ROUTES)
 
 
-def _answer(request: Request, error: Exception, places: str) -> Response:
+def _answer(request: Request, error: Exception, routes: str) -> Response:
     """The answer if there is no such path, or it does not take the method; browsers get only the sentence."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        message = f"there is no {request.url.path[:QUOTED]!r}; {places}"
+        message = f"there is no {request.url.path[:QUOTED]!r}; {routes}"
     elif error.status_code == 405:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "GET").split(", ")))
         message = f"{request.url.path[:QUOTED]!r} takes {allowed}"

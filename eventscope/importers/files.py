@@ -242,14 +242,14 @@ def _message(columns: Sequence[str], row: Sequence[str]) -> EventMessage:
 
 def _put(message: EventMessage, column: str, value: Any) -> None:
     *path, last = column.split(".")
-    place = message
+    parent = message
     for name in path:
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
+        parent = parent.setdefault(name, {})
+        if not isinstance(parent, dict):
             raise _Bad(f"{column} cannot be set, since {name} has a value that is not an object")
-    if last in place:
+    if last in parent:
         raise _Bad(f"{column} is given twice")
-    place[last] = value
+    parent[last] = value
 
 
 def _value(column: str, cell: str) -> Any:

@@ -62,7 +62,7 @@ class EventSource:
     note: str = ""
     """What the user should know before the import."""
 
-    def place(self, number: int) -> str:
+    def item_name(self, number: int) -> str:
         """The name of the line or commit with that number, for messages."""
         return f"{Path(self.name).name}:{number}" if self.units == "lines" else f"{self.units[:-1]} {number}"
 
@@ -131,7 +131,7 @@ async def _publish(source: EventSource, publisher: Publisher, progress: Progress
             if (reason := await _problem(publisher, item)) is not None:
                 failed += 1
                 progress.console.print(
-                    safe(f"{source.place(item.number)}: {reason}"), markup=False, highlight=False, soft_wrap=True
+                    safe(f"{source.item_name(item.number)}: {reason}"), markup=False, highlight=False, soft_wrap=True
                 )
         progress.update(task, completed=items[-1].number)
     await publisher.flush()

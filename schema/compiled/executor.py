@@ -32,7 +32,7 @@ from eventscope.schema.compiled.compiler import (
 )
 from eventscope.schema.compiled.fallbacks import TOO_LARGE, TOO_MANY_VARIANTS, Fallbacks
 
-PLACE: Final = "eventscope_plans"
+PLANS: Final = "eventscope_plans"
 MOST_SELECTIONS: Final = 64  # for one operation; functions multiply when many variables decide what is skipped
 # A selection is compiled in the second request for it, or within one request for a later item of a long list: a small
 # selection that is requested once is not worth compiling. So a request counts as much as this many items.
@@ -73,12 +73,12 @@ def attach(document: DocumentNode, on_compiled: Callable[[int], None], fallbacks
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             # nodes are frozen, but have a dictionary
-            definition.__dict__[PLACE] = OperationPlans(tuple(sorted(conditions.names)), on_compiled, fallbacks)
+            definition.__dict__[PLANS] = OperationPlans(tuple(sorted(conditions.names)), on_compiled, fallbacks)
 
 
 def conditions(operation: OperationDefinitionNode) -> tuple[str, ...]:
     """The variables that decide what the operation selects; none if it is not to be compiled."""
-    plans: OperationPlans | None = operation.__dict__.get(PLACE)
+    plans: OperationPlans | None = operation.__dict__.get(PLANS)
     return () if plans is None else plans.conditions
 
 
@@ -89,7 +89,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        plans: OperationPlans | None = self.operation.__dict__.get(PLACE)
+        plans: OperationPlans | None = self.operation.__dict__.get(PLANS)
         has_middleware = self.middleware_manager is not None and self.middleware_manager.middlewares
         self._plans = plans if self.error_propagation and not has_middleware else None
         self._variant: tuple[object, ...] = ()

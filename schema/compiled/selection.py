@@ -12,7 +12,7 @@ from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, Inlin
 from eventscope.schema.context import Info
 from eventscope.schema.sources import KEYS
 
-PLACE: Final = "eventscope_fields"
+FIELDS: Final = "eventscope_fields"
 # in connections and edges, what leads to the event
 STEPS: Final = frozenset({"edges", "nodes", "node"})
 # what needs no more than the position, which is always read
@@ -39,9 +39,9 @@ class SelectionInfo(Info):
         if len(raw.field_nodes) > 1:
             return _needed(raw.field_nodes, raw.fragments)
         # nodes are frozen, but have a dictionary, and live as long as their document
-        needed: Any = node.__dict__.get(PLACE, ...)
+        needed: Any = node.__dict__.get(FIELDS, ...)
         if needed is ...:
-            needed = node.__dict__[PLACE] = _needed(raw.field_nodes, raw.fragments)
+            needed = node.__dict__[FIELDS] = _needed(raw.field_nodes, raw.fragments)
         return cast("tuple[str, ...] | None", needed)
 
 

@@ -97,10 +97,10 @@ def _values_at(path: Path) -> Document:
     """The values at the end of the path, as a list."""
     root = f"${path.root}"
     start = {"$cond": [{"$eq": [{"$type": root}, "missing"]}, [], [root]]}
-    keys = [{"key": key, "place": -1 if (at := index_of(key)) is None else at} for key in path.keys]
+    keys = [{"key": key, "index": -1 if (at := index_of(key)) is None else at} for key in path.keys]
     step = {
         "$let": {
-            "vars": {"key": "$$this.key", "place": "$$this.place"},
+            "vars": {"key": "$$this.key", "index": "$$this.index"},
             "in": _flat({"$map": {"input": "$$value", "as": "at", "in": _step()}}),
         }
     }
@@ -111,12 +111,12 @@ def _step() -> Document:
     """The values that `$$key` leads to in the value `$$at`, as a list."""
     objects = {"$filter": {"input": "$$at", "as": "one", "cond": {"$eq": [{"$type": "$$one"}, "object"]}}}
     in_each = _flat({"$map": {"input": objects, "as": "one", "in": _member("$$one")}})
-    there = {"$cond": [{"$lt": ["$$place", {"$size": "$$at"}]}, [{"$arrayElemAt": ["$$at", "$$place"]}], []]}
+    there = {"$cond": [{"$lt": ["$$index", {"$size": "$$at"}]}, [{"$arrayElemAt": ["$$at", "$$index"]}], []]}
     return {
         "$switch": {
             "branches": [
                 {"case": {"$eq": [{"$type": "$$at"}, "object"]}, "then": _member("$$at")},
-                {"case": {"$isArray": ["$$at"]}, "then": {"$cond": [{"$gte": ["$$place", 0]}, there, in_each]}},
+                {"case": {"$isArray": ["$$at"]}, "then": {"$cond": [{"$gte": ["$$index", 0]}, there, in_each]}},
             ],
             "default": [],
         }

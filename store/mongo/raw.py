@@ -104,6 +104,6 @@ def _pieces(raw: bytes, small: int) -> Iterator[bytes]:
     yield raw[start:end]
 
 
-def _length(raw: bytes | memoryview, place: int) -> int:
-    """The length of the document or array at that place."""
-    return int.from_bytes(raw[place : place + LENGTH], "little")
+def _length(raw: bytes | memoryview, offset: int) -> int:
+    """The length of the document or array at that offset."""
+    return int.from_bytes(raw[offset : offset + LENGTH], "little")

@@ -94,8 +94,8 @@ class Mapper:
             (name, tuple(_source_reader(name, one) for one in sources)) for name, sources in mapping.members
         )
         self._claims = any(name == "version" for name, _ in mapping.members)
-        places = [one.place for _, sources in mapping.members for one in sources]
-        self.headers = frozenset(place.name.lower() for place in places if isinstance(place, FromHeader))
+        origins = [one.origin for _, sources in mapping.members for one in sources]
+        self.headers = frozenset(origin.name.lower() for origin in origins if isinstance(origin, FromHeader))
         """The names of the headers that it reads, in lower case."""
 
     def sources(self) -> list[tuple[str, str]]:
@@ -188,7 +188,7 @@ def _has(members: dict[str, Any], name: str, value: Any) -> bool:
 
 def _source_reader(name: str, source: MemberSource) -> _SourceReader:
     convert = None if source.conversion is None else CONVERSIONS[source.conversion]
-    match source.place:
+    match source.origin:
         case FromMessage(keys):
             return _SourceReader(name, _path(keys), convert, keys, False, source.text)
         case FromHeader(header):
@@ -201,7 +201,7 @@ def _source_reader(name: str, source: MemberSource) -> _SourceReader:
         case Constant(value):
             return _SourceReader(name, lambda message, outer: value, convert, None, False, source.text)
         case _:
-            assert_never(source.place)
+            assert_never(source.origin)
 
 
 def _path(keys: Keys) -> Callable[[Any, Outer], Any]:

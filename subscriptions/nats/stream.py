@@ -222,27 +222,27 @@ def _is_final(error: Exception) -> bool:
 
 
 def _failed(error: Exception, url: str, access: Access) -> str:
-    reason, place = _reason(error, url), redacted(url)
+    reason, address = _reason(error, url), redacted(url)
     if isinstance(error, BadAccess):
         return f"{reason}; see {variable('nats_' + error.field)}"
     if isinstance(error, errors.SecureConnRequiredError):
-        return f"NATS at {place} does not offer TLS, which is required; give it a certificate, or remove tls:// here"
+        return f"NATS at {address} does not offer TLS, which is required; give it a certificate, or remove tls:// here"
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"the certificate of NATS at {place} is not trusted ({error.verify_message});"
+            f"the certificate of NATS at {address} is not trusted ({error.verify_message});"
             f" name the CA that signed it with {variable('nats_ca_file')}"
         )
     if isinstance(error, ssl.SSLError):
         return (
-            f"no TLS with NATS at {place} ({error.reason}); if it demands a certificate of its clients, set one with"
+            f"no TLS with NATS at {address} ({error.reason}); if it demands a certificate of its clients, set one with"
             f" {variable('nats_certificate_file')} and {variable('nats_key_file')}"
         )
     if REFUSED.search(reason):
         return (
-            f"NATS at {place} refuses us ({reason}); set what it requires: a password or token in"
+            f"NATS at {address} refuses us ({reason}); set what it requires: a password or token in"
             f" {variable('nats_url')}, {variable('nats_credentials_file')} or {variable('nats_nkey_file')}"
         )
-    return f"NATS cannot be reached at {place} ({reason}); start it, or give its address with {variable('nats_url')}"
+    return f"NATS cannot be reached at {address} ({reason}); start it, or give its address with {variable('nats_url')}"
 
 
 def _reason(error: Exception, url: str) -> str:

@@ -7,7 +7,7 @@ from graphql import GraphQLSyntaxError
 
 from eventscope.schema.build import build
 from eventscope.schema.compiled.documents import MOST_LINES, Documents
-from eventscope.schema.compiled.executor import PLACE
+from eventscope.schema.compiled.executor import PLANS
 from eventscope.schema.limits.limits import Limits
 
 SCHEMA = build()._schema
@@ -76,7 +76,7 @@ def test_refused_documents_take_no_room_from_valid_ones() -> None:
 
 def test_when_too_much_has_been_compiled_all_documents_are_dropped(documents: Documents) -> None:
     first = documents.of("{ __typename }")
-    first.document.definitions[0].__dict__[PLACE].on_compiled(MOST_LINES + 1)
+    first.document.definitions[0].__dict__[PLANS].on_compiled(MOST_LINES + 1)
     assert documents.of("{ __typename }") is not first
     assert documents.lines == 0
 
