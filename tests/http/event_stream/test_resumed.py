@@ -1,12 +1,10 @@
 """Interrupted event streams: each result carries a cursor, and a client that reconnects gets the rest."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
-from nats.aio.client import Client
 
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
@@ -15,15 +13,9 @@ from eventscope.store.log import Log, open_log
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import DAY
 from tests.http.support.feed import FEED, ids_until_caught_up, store_events
-from tests.support.api_server import RunningApi, running_api
+from tests.support.api_server import RunningApi
 from tests.support.clients.event_stream import Stream, open_stream
 from tests.support.sample_log import fill
-
-
-@pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
-    async with running_api(settings) as api:
-        yield api
 
 
 def last_event_id(stream: Stream) -> dict[str, str]:
