@@ -14,8 +14,8 @@ from eventscope.doctor.finding import Level
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
 from tests.doctor.support.examinations import HERE, found, worse
-from tests.store.mongo.test_driver import Standalone
 from tests.support.locked_nats import LockedNats
+from tests.support.unfit_mongods import Standalone
 
 
 class Plain(Nats):
