@@ -24,12 +24,6 @@ from tests.support.until import until
 
 
 @pytest.fixture
-async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with open_feed(log, client, settings.stream) as feed:
-        yield feed
-
-
-@pytest.fixture
 def watching(log: Log, feed: Feed) -> AggregateUpdates:
     return AggregateUpdates(log, ChangeNotifier(log, feed))
 

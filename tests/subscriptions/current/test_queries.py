@@ -19,18 +19,12 @@ from eventscope.store.stats.counts import Scope
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
-from eventscope.subscriptions.live.feed import Feed, open_feed
+from eventscope.subscriptions.live.feed import Feed
 from eventscope.subscriptions.observer import Unobserved
 from tests.subscriptions.support.filling import beat, store, tell, user
 from tests.support.until import until
 
 EVERYTHING = Scope()
-
-
-@pytest.fixture
-async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with open_feed(log, client, settings.stream) as feed:
-        yield feed
 
 
 @dataclass
