@@ -1,10 +1,6 @@
-"""Subscriptions: exactly the events of the log after a place in it, in order (I5); they leave nothing behind."""
+"""Subscriptions: exactly the events of the log after a place in it, in order (I5)."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from typing import Any
 
 import nats
 import orjson
@@ -16,88 +12,14 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from tests.support.api_server import RunningApi, running_api
-from tests.support.clients.websocket import Socket, open_socket, subscribe
-from tests.support.until import until
-
-FEED = """subscription ($filter: EventFilter, $after: String, $from: StartFrom) {
-  events(filter: $filter, after: $after, from: $from) {
-    __typename
-    ... on Event { id cursor type }
-    ... on CaughtUp { cursor }
-    ... on Checkpoint { cursor }
-    ... on FellBehind { cursor }
-  }
-}"""
-
-
-@pytest.fixture
-async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
-    """An API over a log of its own, with an ingester at work."""
-    async with running_api(settings) as api:
-        yield api
-
-
-class Publisher:
-    """Publishes events on the subjects of the test, with consecutive numbers."""
-
-    def __init__(self, client: Client, prefix: str) -> None:
-        self.published: list[str] = []
-        self._client = client
-        self._prefix = prefix
-
-    async def publish(self, n: int, type: str = "thing.happened", **more: object) -> list[str]:
-        """Publish n events; returns their ids."""
-        ids = [f"p{len(self.published) + i}" for i in range(n)]
-        for id in ids:
-            message = orjson.dumps({"messageId": id, "data": {}, **more})
-            await self._client.publish(f"{self._prefix}.{type}", message)
-            self.published.append(id)
-        await self._client.flush()
-        return ids
+from tests.program.support.followed_feed import Publisher, caught_up, delivery, events, follow, stored
+from tests.support.api_server import RunningApi
+from tests.support.clients.websocket import open_socket, subscribe
 
 
 @pytest.fixture
 def publisher(client: Client, subject_prefix: str) -> Publisher:
     return Publisher(client, subject_prefix)
-
-
-async def follow(socket: Socket, id: str = "f", **variables: object) -> None:
-    await socket.say(subscribe(id, FEED, variables=variables))
-
-
-async def delivery(socket: Socket) -> Any:
-    """The next item that is delivered."""
-    message = await socket.hear()
-    assert message["type"] == "next", message
-    assert "errors" not in message["payload"], message
-    return message["payload"]["data"]["events"]
-
-
-async def events(socket: Socket, n: int) -> list[str]:
-    """The next n events, skipping other items."""
-    found: list[str] = []
-    while len(found) < n:
-        one = await delivery(socket)
-        if one["__typename"] == "Event":
-            found.append(one["id"])
-    return found
-
-
-async def caught_up(socket: Socket) -> tuple[list[str], str]:
-    """The events before the next `CaughtUp`, and its cursor."""
-    found = []
-    while (one := await delivery(socket))["__typename"] != "CaughtUp":
-        if one["__typename"] == "Event":
-            found.append(one["id"])
-    return found, one["cursor"]
-
-
-async def stored(log: Log, n: int) -> None:
-    async def there() -> bool:
-        return len(await pages.events(log, EVERYTHING, limit=n)) == n
-
-    await until(there)
 
 
 async def test_from_now_past_events_are_left_out(api: RunningApi, log: Log, publisher: Publisher) -> None:
@@ -237,65 +159,3 @@ async def test_several_operations_on_one_connection_do_not_disturb_each_other(
             else:
                 heard[message["id"]].append(one["id"])
     assert heard == {f"s{n}": ids[n * 10 :] for n in range(4)}
-
-
-async def test_a_client_that_cancels_gets_nothing_more_and_its_subscription_ends(
-    api: RunningApi, publisher: Publisher
-) -> None:
-    async with open_socket(api.socket_url) as socket:
-        await follow(socket, "goes")
-        await caught_up(socket)
-        await follow(socket, "stays")
-        await caught_up(socket)
-        assert api.services.feed.subscribers == 2
-        await socket.say({"id": "goes", "type": "complete"})
-        await until(lambda: api.services.feed.subscribers == 1)
-        await publisher.publish(3)
-        for _ in range(3):
-            assert (await socket.hear())["id"] == "stays"
-        await socket.say({"id": "stays", "type": "complete"})
-        await until(lambda: api.services.feed.subscribers == 0)
-
-
-async def test_closing_the_connection_ends_the_subscription(api: RunningApi) -> None:
-    async with open_socket(api.socket_url) as socket:
-        await follow(socket)
-        await caught_up(socket)
-        assert api.services.feed.subscribers == 1
-    await until(lambda: api.services.feed.subscribers == 0)
-
-
-async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
-    api: RunningApi, log: Log, publisher: Publisher, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def all_is_well() -> None:
-        await stored(log, len(publisher.published))
-        async with open_socket(api.socket_url) as socket:
-            await follow(socket)
-            await caught_up(socket)
-            ids = await publisher.publish(1)
-            assert await events(socket, 1) == ids
-        await until(lambda: api.services.feed.subscribers == 0)
-
-    await all_is_well()
-    before = tasks()
-    for _ in range(4):
-        async with AsyncExitStack() as stack:
-            sockets = [await stack.enter_async_context(open_socket(api.socket_url)) for _ in range(25)]
-            for socket in sockets:
-                await follow(socket, **{"from": "BEGINNING"})
-                await caught_up(socket)
-            assert api.services.feed.subscribers == 25
-            await publisher.publish(2)
-            for socket in sockets:
-                socket.raw.transport.abort()
-    await until(lambda: api.services.feed.subscribers == 0 and tasks() <= before)
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
-    await all_is_well()
-
-
-def tasks() -> Counter[str]:
-    """The tasks in the loop, except those that only wait for an event: the ingester starts these now and then."""
-    running = Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
-    del running["Event.wait"]
-    return running
