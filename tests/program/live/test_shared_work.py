@@ -1,99 +1,34 @@
-"""Live delivery over real sockets: shared work, clients that do not read, limits, and moving to another server."""
+"""Live delivery over real sockets: subscribers share the work, and those that do not read delay nobody."""
 
 import asyncio
 import socket as sockets
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 from nats.aio.client import Client
-from prometheus_client.parser import text_string_to_metric_families
-from strawberry.exceptions import ConnectionRejectionError
 
-from eventscope.http.endpoint import Endpoint
 from eventscope.http.uvicorn.bounds import HttpLimits
 from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.subscriptions.live.subscriber import DeliveryLimits
+from tests.program.support.socket_feed import FEED, Publisher, caught_up, events, figure
 from tests.support.api_server import RunningApi, running_api
-from tests.support.clients.websocket import INIT, PROTOCOL, Socket, open_socket, subscribe
+from tests.support.clients.websocket import INIT, PROTOCOL, open_socket, subscribe
 from tests.support.until import until
 
-FEED = """subscription ($after: String, $filter: EventFilter) { events(after: $after, filter: $filter) {
-  __typename ... on Event { id position cursor data } ... on CaughtUp { cursor } } }"""
 NESTED = "subscription { events { ... on Event { id aggregate { version events(first: 5000) { nodes { id } } } } } }"
-
-
-@pytest.fixture
-def http_limits() -> HttpLimits:
-    return HttpLimits()
-
-
-@pytest.fixture
-async def api(
-    settings: Settings, log: Log, client: Client, ingesting: None, http_limits: HttpLimits
-) -> AsyncIterator[RunningApi]:
-    async with running_api(settings, http_limits=http_limits) as api:
-        yield api
-
-
-class Publisher:
-    def __init__(self, client: Client, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
-        self.published = 0
-
-    async def publish(self, n: int = 1, **body: object) -> None:
-        for _ in range(n):
-            self.published += 1
-            message = orjson.dumps({"messageId": f"m{self.published}", **body})
-            await self._client.publish(f"{self._prefix}.thing.happened", message)
-        await self._client.flush()
 
 
 @pytest.fixture
 def publisher(client: Client, subject_prefix: str) -> Publisher:
     return Publisher(client, subject_prefix)
-
-
-async def caught_up(socket: Socket, id: str = "1", query: str = FEED, **variables: object) -> None:
-    """Subscribe, and wait until the delivery is live."""
-    await socket.say(subscribe(id, query, variables=variables))
-    while (await socket.hear())["payload"]["data"]["events"]["__typename"] != "CaughtUp":
-        pass
-
-
-async def event(socket: Socket) -> Any:
-    """The next event."""
-    while (found := (await socket.hear())["payload"]["data"]["events"])["__typename"] != "Event":
-        pass
-    return found
-
-
-async def events(socket: Socket, n: int) -> list[int]:
-    """The positions of the next n events."""
-    return [(await event(socket))["position"] for _ in range(n)]
-
-
-async def figure(api: RunningApi, name: str, **labels: str) -> float:
-    """A metric of the server."""
-    text = (await api.http.get("/metrics")).text
-    found = [
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == f"eventscope_{name}" and sample.labels == labels
-    ]
-    return found[0] if found else 0.0
-
-
-# cohorts
 
 
 async def test_equal_subscriptions_share_the_work_wherever_they_began(
@@ -145,9 +80,6 @@ async def test_a_cancelled_operation_sends_nothing_more_under_its_id(api: Runnin
             answers = [one for one in heard if one["type"] == "next" and "log" in one["payload"]["data"]]
             assert heard[-2:] == [answers[0], {"id": "1", "type": "complete"}]
             await caught_up(socket)
-
-
-# clients that do not read
 
 
 @asynccontextmanager
@@ -231,90 +163,6 @@ def _tasks() -> Counter[str]:
     return Counter(
         name for name in names if name.startswith(("Transport.", "WebSockets", "Handler.", "Base", "Cohort."))
     )
-
-
-# limits and ends of connections
-
-
-@pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-async def test_a_connection_over_the_limit_is_closed_with_1013_until_there_is_room(
-    settings: Settings, log: Log, client: Client, limit: str
-) -> None:
-    async with running_api(settings.model_copy(update={limit: 2})) as api, open_socket(api.socket_url) as first:
-        async with open_socket(api.socket_url), open_socket(api.socket_url, init=False) as third:
-            code, reason, heard = await third.end()
-            assert (code, heard) == (1013, [])
-            assert "try again later" in reason
-            assert await figure(api, "dropped_connections_total", reason="full") == 1
-        async with AsyncExitStack() as stack:
-            await until(lambda: _admitted(stack, api))
-        assert await first.is_open()
-
-
-async def _admitted(stack: AsyncExitStack, api: RunningApi) -> bool:
-    socket = await stack.enter_async_context(open_socket(api.socket_url, init=False))
-    await socket.say({"type": "ping"})
-    with suppress(Exception):
-        return bool(await socket.hear() == {"type": "pong"})
-    return False
-
-
-@pytest.mark.parametrize(
-    ("error", "code"), [(ArithmeticError("hunter2"), 4500), (ConnectionRejectionError(), 4403), (None, 4408)]
-)
-async def test_a_client_that_is_not_acknowledged_gets_the_reason(
-    settings: Settings,
-    log: Log,
-    client: Client,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception | None,
-    code: int,
-) -> None:
-
-    async def on_ws_connect(self: Endpoint, context: object) -> None:
-        if error is not None:
-            raise error
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(Endpoint, "on_ws_connect", on_ws_connect)
-    limits = HttpLimits(init_seconds=0.1)
-    async with running_api(settings, http_limits=limits) as api, open_socket(api.socket_url, init=False) as socket:
-        await socket.say(INIT)
-        found, reason, heard = await socket.end()
-        assert (found, heard) == (code, [])
-        assert "hunter2" not in reason
-
-
-async def test_frames_are_not_compressed_even_for_clients_that_offer_it(api: RunningApi) -> None:
-    async with open_socket(api.socket_url) as socket:
-        assert "permessage-deflate" in str(socket.raw.request)
-        assert socket.raw.response is not None
-        assert "Sec-WebSocket-Extensions" not in socket.raw.response.headers
-
-
-async def test_when_a_server_stops_each_client_gets_1012_and_continues_at_another(
-    settings: Settings, log: Log, client: Client, ingesting: None, publisher: Publisher
-) -> None:
-    async with running_api(settings) as other, AsyncExitStack() as stack:
-        cursors: list[str] = []
-        async with AsyncExitStack() as first:
-            api = await first.enter_async_context(running_api(settings))
-            leaving = [await stack.enter_async_context(open_socket(api.socket_url)) for _ in range(5)]
-            for socket in leaving:
-                await caught_up(socket)
-            await publisher.publish(7)
-            for socket in leaving:
-                for _ in range(7):
-                    last = await event(socket)
-                cursors.append(last["cursor"])
-        for socket in leaving:
-            assert (await socket.end())[0] == 1012
-        await publisher.publish(7)
-        async with asyncio.timeout(60):
-            for cursor in cursors:
-                socket = await stack.enter_async_context(open_socket(other.socket_url))
-                await socket.say(subscribe("1", FEED, variables={"after": cursor}))
-                assert await events(socket, 7) == list(range(8, 15))
 
 
 async def test_there_is_one_nats_subscription_however_many_subscribers_there_are(
