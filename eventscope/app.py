@@ -124,7 +124,7 @@ def build(
     endpoint = Endpoint(
         schema,
         services,
-        page=graphiql.page if settings.graphiql else None,
+        html=graphiql.html if settings.graphiql else None,
         admission=Admission(settings.connections, settings.connections_per_address),
         direct=Direct(schema, services.limits, settings.question_seconds, metrics) if compiled else None,
         limits=http_limits,
@@ -134,7 +134,7 @@ def build(
         """Whether a request is for data, and not for the page or its files."""
         path: str = scope["path"]
         if path.removesuffix("/") == GRAPHQL:
-            return scope["type"] == "websocket" or not (settings.graphiql and graphiql.wants_page(Request(scope)))
+            return scope["type"] == "websocket" or not (settings.graphiql and graphiql.wants_html(Request(scope)))
         return path.startswith(EVENTS)
 
     answers = [
@@ -149,7 +149,7 @@ def build(
             *answers,
             *(WebSocketRoute(path, endpoint) for path in (GRAPHQL, f"{GRAPHQL}/")),  # clients do not follow redirects
             *(graphiql.routes() if settings.graphiql else []),
-            redirects.root(has_page=settings.graphiql),
+            redirects.root(has_graphiql=settings.graphiql),
             *redirects.with_slash(route.path for route in answers),
             rest.other(),
             refusals.no_websocket(),

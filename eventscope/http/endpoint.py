@@ -25,7 +25,7 @@ from eventscope.http.admission import Admission
 from eventscope.http.answer import body_of, encode_answer
 from eventscope.http.event_stream import EventStreams
 from eventscope.http.fast_path import FastPath
-from eventscope.http.graphiql import wants_page
+from eventscope.http.graphiql import wants_html
 from eventscope.http.negotiation import JSON, RESPONSE, negotiate, status
 from eventscope.http.persisted import is_persisted
 from eventscope.http.refusals import AGAIN
@@ -61,7 +61,7 @@ class Endpoint(GraphQL[Context, None]):
         schema: Schema,
         services: Services,
         *,
-        page: Callable[[], Response] | None,
+        html: Callable[[], Response] | None,
         admission: Admission,
         limits: HttpLimits,
         direct: Direct | None = None,
@@ -87,7 +87,7 @@ class Endpoint(GraphQL[Context, None]):
             lambda why: _failure(503, to_client(Unavailable(why)), JSON, AGAIN),
             limits,
         )
-        self._page = page
+        self._html = html
         self._fast_path = (
             None
             if direct is None
@@ -201,8 +201,8 @@ class Endpoint(GraphQL[Context, None]):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, _with_limit(receive))
-        if self._page is not None and wants_page(request):
-            await self._page()(scope, receive, send)
+        if self._html is not None and wants_html(request):
+            await self._html()(scope, receive, send)
             return
         try:
             response = await self._answer(request)

@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _JSON = {"application/json", "application/graphql-response+json"}
 
 
-def wants_page(request: Request) -> bool:
+def wants_html(request: Request) -> bool:
     """Whether a browser requests the page: by a GET that prefers HTML to a GraphQL answer."""
     if request.method not in {"GET", "HEAD"}:
         return False
@@ -43,9 +43,9 @@ def wants_page(request: Request) -> bool:
     return kinds[:1] == ["text/html"]
 
 
-def page(page_folder: Path = BUILT) -> Response:
+def html(built: Path = BUILT) -> Response:
     """The page itself."""
-    folder = page_folder if (page_folder / "index.html").is_file() else PLAIN
+    folder = built if (built / "index.html").is_file() else PLAIN
     headers = _SAFE | {
         "Content-Security-Policy": POLICY,
         "Cache-Control": "no-cache",
@@ -54,7 +54,7 @@ def page(page_folder: Path = BUILT) -> Response:
     return Response((folder / "index.html").read_bytes(), media_type="text/html", headers=headers)
 
 
-def routes(page_folder: Path = BUILT) -> list[Route]:
+def routes(built: Path = BUILT) -> list[Route]:
     """The files that the pages load."""
 
     # not async, since it reads files: Starlette runs it in a thread
@@ -62,7 +62,7 @@ def routes(page_folder: Path = BUILT) -> list[Route]:
         name = request.path_params["name"]
         if not _NAME.fullmatch(name):
             return _missing()
-        file = page_folder / "assets" / f"{name}.gz"
+        file = built / "assets" / f"{name}.gz"
         if file.is_file():
             # its name contains a hash of its content
             return _gzip_response(request, file, name, _SAFE | {"Cache-Control": "public, max-age=31536000, immutable"})

@@ -11,7 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from eventscope.errors import BadInput, to_client
-from eventscope.http.graphiql import wants_page
+from eventscope.http.graphiql import wants_html
 
 JSON: Final = "application/json"
 AGAIN: Final[Mapping[str, str]] = {"retry-after": "1"}
@@ -48,7 +48,7 @@ def _answer(request: Request, error: Exception, routes: str) -> Response:
         message = f"{request.url.path[:QUOTED]!r} takes {allowed}"
     else:
         message = error.detail
-    if wants_page(request):
+    if wants_html(request):
         return PlainTextResponse(message, error.status_code, error.headers)
     return error_response(error.status_code, to_client(BadInput(message)), error.headers)
 

@@ -5,7 +5,7 @@ from starlette.requests import Request
 
 from eventscope.http.accept import parse_accept
 from eventscope.http.event_stream import is_requested
-from eventscope.http.graphiql import wants_page
+from eventscope.http.graphiql import wants_html
 from eventscope.http.negotiation import JSON, RESPONSE, negotiate
 
 NO = [
@@ -35,7 +35,7 @@ def test_a_weight_of_zero_means_not_accepted(weight: str) -> None:
     assert not is_requested(f"application/json, text/event-stream;{weight}")
     assert negotiate(f"application/json;{weight}") is None
     assert negotiate(f"application/graphql-response+json;{weight}, application/json;q=0.1") == JSON
-    assert not wants_page(_gets(f"text/html;{weight}, application/json;q=0.1"))
+    assert not wants_html(_gets(f"text/html;{weight}, application/json;q=0.1"))
 
 
 @pytest.mark.parametrize("weight", YES)
@@ -43,7 +43,7 @@ def test_a_weight_above_zero_means_accepted(weight: str) -> None:
     assert is_requested(f"application/json, text/event-stream;{weight}")
     assert is_requested(f"Text/Event-Stream ;{weight}")
     assert negotiate(f"application/json;{weight}") == JSON
-    assert wants_page(_gets(f"text/html;{weight}"))
+    assert wants_html(_gets(f"text/html;{weight}"))
 
 
 def test_a_wildcard_does_not_include_what_is_refused_by_name() -> None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from eventscope.http.graphiql import PLAIN, page, routes, wants_page
+from eventscope.http.graphiql import PLAIN, html, routes, wants_html
 
 ROOT = Path(__file__).parents[2]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -35,7 +35,7 @@ def app(folder: Path) -> Starlette:
     """The pages as the API serves them: at the address that also answers queries."""
 
     async def graphql(request: Request) -> Response:
-        return page(folder) if wants_page(request) else JSONResponse({"data": {}})
+        return html(folder) if wants_html(request) else JSONResponse({"data": {}})
 
     return Starlette(routes=[*routes(folder), Route("/graphql", graphql, methods=["GET", "HEAD", "POST"])])
 

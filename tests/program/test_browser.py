@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from eventscope.http.graphiql import BUILT, page, routes, wants_page
+from eventscope.http.graphiql import BUILT, html, routes, wants_html
 from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.settings import Settings
@@ -232,8 +232,8 @@ async def test_a_token_in_the_headers_is_sent_but_never_kept(chromium: str, buil
 @pytest.mark.processes
 async def test_the_plain_page_sends_a_query_and_shows_the_answer(chromium: str, tmp_path: Path, until: Until) -> None:
     async def graphql(request: Request) -> Response:
-        if wants_page(request):
-            return page(tmp_path)
+        if wants_html(request):
+            return html(tmp_path)
         return Response(b'{"asked": ' + await request.body() + b"}", media_type="application/json")
 
     app = Starlette(routes=[*routes(tmp_path), routing.Route("/graphql", graphql, methods=["GET", "POST"])])

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-NO_PAGE = """Eventscope
+OVERVIEW = """Eventscope
 
 graphql          GraphQL by POST, by WebSocket and as event streams
 events/history   REST, and likewise events/replay, events/aggregate and events/stats
@@ -15,12 +15,16 @@ metrics          for Prometheus
 """
 
 
-def root(*, has_page: bool) -> Route:
-    """`/`, which redirects to the page, or lists what there is."""
+def root(*, has_graphiql: bool) -> Route:
+    """`/`, which redirects to GraphiQL, or lists what there is."""
 
     async def serve(request: Request) -> Response:
         query = request.url.query
-        return RedirectResponse(f"graphql?{query}" if query else "graphql") if has_page else PlainTextResponse(NO_PAGE)
+        return (
+            RedirectResponse(f"graphql?{query}" if query else "graphql")
+            if has_graphiql
+            else PlainTextResponse(OVERVIEW)
+        )
 
     return Route("/", serve)
 
