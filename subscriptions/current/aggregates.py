@@ -58,7 +58,7 @@ class AggregateUpdates:
             if name in self._recipients:
                 self._mark(name)
 
-    def on_gap(self) -> None:
+    def on_any_change(self) -> None:
         """Read all again."""
         for name in self._recipients:
             self._mark(name)

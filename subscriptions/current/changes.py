@@ -1,4 +1,4 @@
-"""Changes of the log, for listeners that keep something up to date: new events, or a gap in which any may have come.
+"""Changes of the log, for listeners that keep something up to date: new events, or word that any may have changed.
 
 One queue of the live feed serves all listeners. They do not need the events themselves, so a hole is not filled here: a
 listener that may have missed some reads again what it keeps.
@@ -29,7 +29,7 @@ class ChangeListener(Protocol):
         """These events are new in the log."""
         ...
 
-    def on_gap(self) -> None:
+    def on_any_change(self) -> None:
         """Any events may have come or gone: nothing that is kept can be relied on."""
         ...
 
@@ -74,19 +74,19 @@ class ChangeNotifier:
         self._head, self._hour = None, self._log.clock() // HOUR
         with self._feed.join() as queue:
             # an event stored just before this joined the feed is in no batch
-            self._notify_gap()
+            self._notify_any_change()
             while True:
                 try:
                     await self._next(queue)
                 except Exception as error:
                     log_unexpected(error, "what is kept up to date for subscribers is read again")
                     self._head = None
-                    self._notify_gap()
+                    self._notify_any_change()
                     await asyncio.sleep(self._retry_seconds)
                 hour = self._log.clock() // HOUR
                 if hour != self._hour:  # events expire at full hours only
                     self._hour = hour
-                    self._notify_gap()
+                    self._notify_any_change()
                 for listener in tuple(self._failed):
                     self._call(listener, None)
 
@@ -106,9 +106,9 @@ class ChangeNotifier:
         before, self._head = self._head, max(batch.head, self._head or 0)
         if not batch.events and before is not None and batch.head < before:  # perhaps from a new log that replaced this
             self._head = batch.head
-            self._notify_gap()
+            self._notify_any_change()
         elif before is None or batch.previous > before:
-            self._notify_gap()
+            self._notify_any_change()
         elif new := [event for event in batch.events if event["_id"] > before]:
             for listener in tuple(self._listeners):
                 self._call(listener, new)
@@ -121,17 +121,17 @@ class ChangeNotifier:
             return
         if head != self._head:
             self._head = head
-            self._notify_gap()
+            self._notify_any_change()
 
-    def _notify_gap(self) -> None:
+    def _notify_any_change(self) -> None:
         for listener in tuple(self._listeners):
             self._call(listener, None)
 
     def _call(self, listener: ChangeListener, events: Sequence[EventDocument] | None) -> None:
-        """Call the listener with new events, or None for a gap; if it raises, it gets a gap later, and others go on."""
+        """Call it with new events, or None if any may have changed. If it raises, it is called with None later."""
         try:
             if events is None:
-                listener.on_gap()
+                listener.on_any_change()
             else:
                 listener.on_events(events)
         except Exception as error:

@@ -108,9 +108,9 @@ class _LiveResult(Generic[T]):
     def on_events(self, events: Sequence[EventDocument]) -> None:
         """Read the value again if the events may affect it."""
         if not (self._is_stale and self._is_due.is_set()) and self._may_matter(events):
-            self.on_gap()
+            self.on_any_change()
 
-    def on_gap(self) -> None:
+    def on_any_change(self) -> None:
         """Read the value again."""
         self._is_stale = True
         self._is_due.set()

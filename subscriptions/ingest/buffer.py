@@ -45,7 +45,7 @@ class Buffer:
     """Its last sequence when `prepare` ended."""
     last_sequence: int = 0
     """Its last sequence at the last check."""
-    on_gap: Callable[[str], Awaitable[None]] | None = None
+    on_capture_gap: Callable[[str], Awaitable[None]] | None = None
     """Receives a sentence about what the stream did not accept for a while, before that is corrected."""
     _complete_at: int = 0  # the last check that found all subjects
     _echo: str = capture.RESERVED[0]  # reserved subjects to test for; empty once it is known not to accept them
@@ -139,9 +139,9 @@ class Buffer:
         return info
 
     async def _report_gap(self, lacking: Sequence[str]) -> None:
-        if self._complete_at and self.on_gap is not None:  # otherwise they may never have been accepted
+        if self._complete_at and self.on_capture_gap is not None:  # otherwise they may never have been accepted
             since, to = moment.to_text(self._complete_at), moment.to_text(self._now)
-            await self.on_gap(
+            await self.on_capture_gap(
                 f"the stream {self.name} did not accept {', '.join(lacking)} between {since} and {to}: what was"
                 " published there meanwhile and not acknowledged is lost"
             )

@@ -99,7 +99,7 @@ class Ingester:
         self._portions = Portions(self.batch)
         self._housekeeping = Housekeeping(self.log)
         self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
-        self._buffer.on_gap = partial(incidents.note, self.log)
+        self._buffer.on_capture_gap = partial(incidents.note, self.log)
         self._parser = ArrivalParser(
             self.stream,
             self.subjects,
@@ -131,7 +131,7 @@ class Ingester:
     async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
         wait = backoff[min(self._failures, len(backoff) - 1)]
         self._failures += 1
-        self._portions.on_failure()
+        self._portions.shrink()
         self.observer.on_stop(error)
         await self_report.publish_reason(self.log, self.holder, error)
         logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
@@ -252,7 +252,7 @@ class Ingester:
                     await self._store(writer, part)
             return
         self._failures = 0
-        self._portions.on_commit(_time())
+        self._portions.grow(_time())
         self.observer.on_commit(stored, len(messages), _time() - start)
         if lost:
             report(lost)

@@ -82,11 +82,11 @@ class Portions:
         half = len(messages) // 2
         return iter((messages[:half], messages[half:]))
 
-    def on_failure(self) -> None:
+    def shrink(self) -> None:
         """Go on with fewer events at a time: ingest has stopped."""
         self.most = max(1, self.most // 4)
 
-    def on_commit(self, now: float) -> None:
+    def grow(self, now: float) -> None:
         """Allow more again: a transaction succeeded."""
         self.most = min(self.batch, 2 * self.most)
         if now >= self._limited_until:

@@ -35,7 +35,7 @@ class Listening:
         self._fail()
         self.heard = events[-1]["_id"]
 
-    def on_gap(self) -> None:
+    def on_any_change(self) -> None:
         self._fail()
         self.missed_at += 1
 

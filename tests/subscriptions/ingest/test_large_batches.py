@@ -91,9 +91,9 @@ def test_a_size_that_was_too_large_is_not_tried_again_for_a_while() -> None:
     eight = [message(10)] * 8
     assert list(portions.of(eight)) == [eight]
     assert sizes(portions.after(TooLargeTogether("no room"), eight, 0.0)) == [4, 4]
-    portions.on_commit(LIMITED_SECONDS - 1)
+    portions.grow(LIMITED_SECONDS - 1)
     assert sizes(portions.of(eight)) == [4, 4]
-    portions.on_commit(LIMITED_SECONDS)
+    portions.grow(LIMITED_SECONDS)
     assert list(portions.of(eight)) == [eight]
 
 
@@ -121,7 +121,7 @@ def test_after_a_refused_message_the_others_are_stored_together_as_before() -> N
 def test_after_a_failure_fewer_events_are_stored_at_once_until_that_succeeds() -> None:
     portions = Portions(8)
     eight = [message(10)] * 8
-    portions.on_failure()
+    portions.shrink()
     assert sizes(portions.of(eight)) == [2, 2, 2, 2]
-    portions.on_commit(0.0)
+    portions.grow(0.0)
     assert sizes(portions.of(eight)) == [4, 4]

@@ -156,7 +156,7 @@ async def test_listeners_are_notified_of_events_in_unsigned_batches(
 
         def on_events(self, events: Any) -> None: ...
 
-        def on_gap(self) -> None:
+        def on_any_change(self) -> None:
             self.missed_at += 1
 
     listening = Listening()
