@@ -43,7 +43,7 @@ async def events(
         fields=fields,
         head=head,
     )
-    tag = log.identity.tag if log.identity.known else await same_log.tag(log)
+    tag = log.identity.tag if log.identity.is_known else await same_log.tag(log)
     return page(request, result.events, cursor.of_events(tag), lambda: count(log, filter), _stop(result, tag))
 
 

@@ -47,6 +47,6 @@ def compare(log: Log, *cursors: Cursor | None) -> None:
 
 async def tag(log: Log) -> str | None:
     """The tag in the cursors of this log; None while it has none."""
-    if not log.identity.known:
+    if not log.identity.is_known:
         await checkpoint.head(log)
     return log.identity.tag

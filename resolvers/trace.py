@@ -113,12 +113,12 @@ async def trace(log: Log, correlation_id: str, first: int, after: str | None) ->
     return CauseTree(correlation_id, tree(events, outer_causes), above is None and not more, end)
 
 
-def tree(events: Sequence[EventDocument], known: dict[str, Cause]) -> list[CauseNode]:
-    """The events as a tree, depth first; roots and effects stay in the given order. `known` are causes outside of it.
+def tree(events: Sequence[EventDocument], outer_causes: dict[str, Cause]) -> list[CauseNode]:
+    """The events as a tree, depth first; roots and effects stay in the given order. `outer_causes` lie outside.
 
     Nothing here is recursive, since a chain of causes may be as long as the list.
     """
-    nodes = {event["messageId"]: _node(event, known) for event in events}
+    nodes = {event["messageId"]: _node(event, outer_causes) for event in events}
     for node in nodes.values():
         cause = nodes.get(node.event.get("causationId", ""))
         if cause is not None:
@@ -130,11 +130,11 @@ def tree(events: Sequence[EventDocument], known: dict[str, Cause]) -> list[Cause
     return _depth_first([node for node in nodes.values() if node.parent is None])
 
 
-def _node(event: EventDocument, known: dict[str, Cause]) -> CauseNode:
+def _node(event: EventDocument, outer_causes: dict[str, Cause]) -> CauseNode:
     id = event.get("causationId")
     if id is None:
         return CauseNode(event, "ROOT")
-    cause = known.get(id)
+    cause = outer_causes.get(id)
     if cause is None:
         return CauseNode(event, "MISSING")
     same = cause.correlation_id == event.get("correlationId")

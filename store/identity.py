@@ -12,10 +12,10 @@ MOST: Final = 6  # characters of the name: the chance that two logs share them i
 
 @dataclass(slots=True)
 class LogIdentity:
-    """The name of a log; None while it has none. `known` is True once the checkpoint has been read."""
+    """The name of a log; None while it has none. `is_known` is True once the checkpoint has been read."""
 
     name: str | None = None
-    known: bool = False
+    is_known: bool = False
     _last: str | None = None
 
     @property
@@ -25,6 +25,6 @@ class LogIdentity:
 
     def see(self, name: str | None) -> bool:
         """Take over the name that the checkpoint has. Returns whether this is another log than before."""
-        before, self.name, self.known = self._last, name, True
+        before, self.name, self.is_known = self._last, name, True
         self._last = name or before
         return name is not None and before is not None and name != before

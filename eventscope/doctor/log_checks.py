@@ -99,16 +99,16 @@ def source(at: LogCheckpoint) -> Finding:
     )
 
 
-def incidents(known: Incidents) -> Finding:
+def incidents(record: Incidents) -> Finding:
     """Incidents that no other check shows."""
     check = "incidents"
-    if not known.count:
+    if not record.count:
         return ok(check, "none")
-    new = known.count - known.acknowledged
-    newest = known.last[-SHOWN_LOST:] if new <= 0 else known.last[-min(new, SHOWN_LOST) :]
+    new = record.count - record.acknowledged
+    newest = record.last[-SHOWN_LOST:] if new <= 0 else record.last[-min(new, SHOWN_LOST) :]
     text = "; ".join(f"{moment.to_text(one.at)}: {one.said}" for one in newest)
     if new <= 0:
-        return note(check, f"{_acknowledged(known.count)}, the last at {text}")
+        return note(check, f"{_acknowledged(record.count)}, the last at {text}")
     more = "…; " if new > len(newest) else ""
     return warning(
         check,
@@ -262,14 +262,14 @@ def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
     Recording times come from NATS; leases and expiry use MongoDB's clock.
     """
     check = "clocks"
-    known = {name: times for name, times in ahead.items() if times is not None}
-    if not known:
+    times_by_name = {name: times for name, times in ahead.items() if times is not None}
+    if not times_by_name:
         return note(check, "no server reports its time")
     offsets = [
         f"{name} is {abs(seconds):.3f} s {'ahead' if seconds >= 0 else 'behind'} (± {doubt:.3f} s)"
-        for name, (seconds, doubt) in known.items()
+        for name, (seconds, doubt) in times_by_name.items()
     ]
-    moments = [(0.0, 0.0), *known.values()]
+    moments = [(0.0, 0.0), *times_by_name.values()]
     apart = max(abs(a - b) - a_doubt - b_doubt for a, a_doubt in moments for b, b_doubt in moments)
     text = ", ".join(offsets)
     if apart > expiry.MOST_SKEW:

@@ -30,7 +30,7 @@ from eventscope.store.values import json_text
 from eventscope.store.values.message import Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.envelope import EXPORTED
 from eventscope.subscriptions.messages.json_body import MOST_EXPORTED_BYTES
-from eventscope.subscriptions.messages.parse import KNOWN, parse_message
+from eventscope.subscriptions.messages.parse import EVENT_MEMBERS, parse_message
 from eventscope.subscriptions.publish.protocol import EventMessage
 
 NESTED: Final = ("data", "metadata")
@@ -210,9 +210,10 @@ def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
         return columns
     for column in columns:
         first, dot, rest = column.partition(".")
-        if not (column in KNOWN or (first in NESTED and dot and all(rest.split(".")))):
-            close = get_close_matches(column, KNOWN, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(sorted(KNOWN))} and data.NAME"
+        if not (column in EVENT_MEMBERS or (first in NESTED and dot and all(rest.split(".")))):
+            close = get_close_matches(column, EVENT_MEMBERS, n=1)
+            fields = ", ".join(sorted(EVENT_MEMBERS))
+            hint = f"did you mean {close[0]}?" if close else f"the fields are {fields} and data.NAME"
             raise BadInput(f"{path}: the column {column[:60]!r} is not a field of an event; {hint}", "source")
         if columns.count(column) > 1:
             raise BadInput(f"{path}: the column {column[:60]!r} occurs twice", "source")

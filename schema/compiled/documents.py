@@ -86,8 +86,8 @@ class Documents:
         self._limits = limits
         self._fallbacks = fallbacks or Fallbacks()
         bounds = (most_documents, most_tokens, most_text)
-        self._good = DocumentCache(*bounds)
-        self._refused = DocumentCache(*(bound // SHARE_OF_REFUSED for bound in bounds))
+        self._valid = DocumentCache(*bounds)
+        self._invalid = DocumentCache(*(bound // SHARE_OF_REFUSED for bound in bounds))
         self.lines = 0
         """How many lines of functions have been compiled since all documents were last dropped."""
         self.generation = 0
@@ -95,10 +95,10 @@ class Documents:
 
     def of(self, text: str) -> PreparedDocument:
         """The document with that text; GraphQLSyntaxError when it cannot be parsed."""
-        prepared = self._good.get(text) or self._refused.get(text)
+        prepared = self._valid.get(text) or self._invalid.get(text)
         if prepared is None:
             prepared = self._prepare(text)
-            (self._refused if prepared.problems else self._good).add(text, prepared)
+            (self._invalid if prepared.problems else self._valid).add(text, prepared)
         return prepared
 
     def _prepare(self, text: str) -> PreparedDocument:
@@ -123,7 +123,7 @@ class Documents:
             # functions live as long as their documents; those in use are compiled again within two requests
             self.lines = 0
             self.generation += 1
-            self._good.clear()
+            self._valid.clear()
 
 
 class DocumentCache:
@@ -131,17 +131,17 @@ class DocumentCache:
 
     def __init__(self, documents: int, tokens: int, characters: int) -> None:
         self._most = (documents, tokens, characters)
-        self._known: OrderedDict[str, PreparedDocument] = OrderedDict()
-        self._held = (0, 0, 0)
+        self._documents: OrderedDict[str, PreparedDocument] = OrderedDict()
+        self._total = (0, 0, 0)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._documents)
 
     def get(self, text: str) -> PreparedDocument | None:
-        """The document with that text, if it is known."""
-        prepared = self._known.get(text)
+        """The document with that text, if it is here."""
+        prepared = self._documents.get(text)
         if prepared is not None:
-            self._known.move_to_end(text)
+            self._documents.move_to_end(text)
         return prepared
 
     def add(self, text: str, prepared: PreparedDocument) -> None:
@@ -149,19 +149,19 @@ class DocumentCache:
         size = _size(text, prepared)
         if any(part > most for part, most in zip(size, self._most, strict=True)):
             return
-        self._known[text] = prepared
+        self._documents[text] = prepared
         self._count(size, 1)
-        while any(held > most for held, most in zip(self._held, self._most, strict=True)):
-            self._count(_size(*self._known.popitem(last=False)), -1)
+        while any(total > most for total, most in zip(self._total, self._most, strict=True)):
+            self._count(_size(*self._documents.popitem(last=False)), -1)
 
     def clear(self) -> None:
         """Drop all documents."""
-        self._known.clear()
-        self._held = (0, 0, 0)
+        self._documents.clear()
+        self._total = (0, 0, 0)
 
     def _count(self, size: tuple[int, int, int], sign: int) -> None:
-        documents, tokens, characters = self._held
-        self._held = (documents + sign * size[0], tokens + sign * size[1], characters + sign * size[2])
+        documents, tokens, characters = self._total
+        self._total = (documents + sign * size[0], tokens + sign * size[1], characters + sign * size[2])
 
 
 def _size(text: str, prepared: PreparedDocument) -> tuple[int, int, int]:

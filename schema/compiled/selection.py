@@ -54,21 +54,21 @@ def _needed(nodes: list[FieldNode], fragments: Mapping[str, FragmentDefinitionNo
 
 
 def _collect(
-    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], needed: set[str], seen: set[str]
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], needed: set[str], visited: set[str]
 ) -> bool:
     """Add what the selections need; False when that is not known."""
     for part in selections.selections:
         inner: SelectionSetNode | None = None
         if isinstance(part, FragmentSpreadNode):
             name = part.name.value
-            inner = None if name in seen else fragments[name].selection_set
-            seen.add(name)
+            inner = None if name in visited else fragments[name].selection_set
+            visited.add(name)
         elif isinstance(part, InlineFragmentNode) or (isinstance(part, FieldNode) and part.name.value in STEPS):
             inner = part.selection_set
         elif isinstance(part, FieldNode) and part.name.value in NEEDED:
             needed.update(NEEDED[part.name.value])
         elif not isinstance(part, FieldNode) or part.name.value not in FREE:
             return False
-        if inner is not None and not _collect(inner, fragments, needed, seen):
+        if inner is not None and not _collect(inner, fragments, needed, visited):
             return False
     return True

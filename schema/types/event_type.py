@@ -95,15 +95,15 @@ class EventType(Node):
         return [
             FieldSeen(
                 path=path,
-                count=BigInt(seen.count),
+                count=BigInt(occurrence.count),
                 json_types=[
                     JsonTypeCount(json_type=JsonType(kind), count=BigInt(n))
-                    for kind, n in sorted(seen.types.items(), key=lambda item: (-item[1], item[0]))
+                    for kind, n in sorted(occurrence.types.items(), key=lambda item: (-item[1], item[0]))
                 ],
-                first_position=BigInt(seen.first),
-                last_position=BigInt(seen.last),
+                first_position=BigInt(occurrence.first),
+                last_position=BigInt(occurrence.last),
             )
-            for path, seen in counts.occurrences.items()
+            for path, occurrence in counts.occurrences.items()
         ]
 
     @strawberry.field(

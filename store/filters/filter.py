@@ -86,7 +86,7 @@ Filter: TypeAlias = Ids | TypePatterns | Among | Between | All | Any_ | Not | Ho
 EVERYTHING: Final = All(())
 NOTHING: Final = Any_(())
 STARS: Final = re.compile(r"\*+")  # several in a row mean the same as one
-MOST_KNOWN: Final = 256  # types for which a tester remembers the result
+CACHE_SIZE: Final = 256  # types for which a tester remembers the result
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
 Matcher: TypeAlias = Callable[[Inspection], bool]
 
@@ -186,7 +186,7 @@ def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
         result = results.get(type)
         if result is None:
             spend(pieces + len(shapes) * (len(type) // LETTERS))
-            if len(results) >= MOST_KNOWN:
+            if len(results) >= CACHE_SIZE:
                 results.clear()
             result = results[type] = any(fit(type) for fit in shapes)
         return result

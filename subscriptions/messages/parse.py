@@ -38,7 +38,7 @@ MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # characters of an id or a type, which MongoDB and people must handle as keys
 
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
-KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
+EVENT_MEMBERS: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
 
 CLAIMS: Final = ("version", "claimedVersion")
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
@@ -161,7 +161,7 @@ def _accept_members(
     for name in ("data", "metadata"):
         if message.get(name) is not None:
             fields[name] = message[name]
-    extensions = {name: value for name, value in message.items() if name not in KNOWN}
+    extensions = {name: value for name, value in message.items() if name not in EVENT_MEMBERS}
     if envelope is not None:
         extensions |= envelope.extensions
     claim = _free(extensions) if envelope is None or envelope.claims else None

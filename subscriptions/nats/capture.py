@@ -74,13 +74,13 @@ async def _captured_by_sources(
     js: JetStreamContext, stream: str, config: StreamConfig
 ) -> tuple[str, str, list[str]] | None:
     """The nearest direct or indirect source with reserved subjects: the path to it, its name, and those subjects."""
-    waiting, seen = deque([("", config)]), {stream}
+    waiting, visited = deque([("", config)]), {stream}
     while waiting:
         way, config = waiting.popleft()
         for name, relation in _origins(config):
-            if name in seen:
+            if name in visited:
                 continue
-            seen.add(name)
+            visited.add(name)
             further = f"{way}, which {relation}" if way else relation
             if (origin := await _config(js, name)) is None:
                 continue

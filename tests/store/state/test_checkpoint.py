@@ -154,9 +154,9 @@ async def test_a_holder_that_froze_within_its_transaction_blocks_nobody(log: Log
 
 
 async def test_a_log_gets_a_name_when_it_is_created_and_keeps_it(log: Log) -> None:
-    assert not log.identity.known
+    assert not log.identity.is_known
     assert (await checkpoint.read(log)).identity is None
-    assert (log.identity.known, log.identity.tag) == (True, None)
+    assert (log.identity.is_known, log.identity.tag) == (True, None)
     ann = await checkpoint.acquire(log, "ann", LONG)
     assert ann is not None
     assert ann.identity == log.identity.name is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eventscope.store.values.headers import MessageHeaders
 from eventscope.store.values.message import NO_STREAM, AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.cloud_event import ATTRIBUTES, EXPECTED, IN_BASE64
-from eventscope.subscriptions.messages.parse import KNOWN, parse_message
+from eventscope.subscriptions.messages.parse import EVENT_MEMBERS, parse_message
 from tests.subscriptions.support.cloud_events import CLOUD_EVENT, FIELDS, REQUIRED, read, read_binary
 
 OF_THE_ENVELOPE = {"specversion": "1.0", "source": "/users", "id": "A234-1234-1234"}
@@ -43,7 +43,9 @@ def test_a_batch_of_cloud_events_is_accepted_as_a_whole() -> None:
     assert [one.fields["messageId"] for one in message.messages] == ["/users#A234-1234-1234", "/users#2"]
 
 
-@pytest.mark.parametrize("name", sorted({*KNOWN, "messageid", "version", "timestamp", "userid"} - {"type", "data"}))
+@pytest.mark.parametrize(
+    "name", sorted({*EVENT_MEMBERS, "messageid", "version", "timestamp", "userid"} - {"type", "data"})
+)
 @pytest.mark.parametrize("value", ["2.1", 2, 1.5, True, {"a": 1}, [1]])
 def test_an_attribute_with_the_name_of_one_of_our_members_is_an_extension(name: str, value: object) -> None:
     message = read({**CLOUD_EVENT, name: value})
