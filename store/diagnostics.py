@@ -12,6 +12,7 @@ from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values import moment
 
 NOT_ON_A_VIEW: Final = 166
+HISTORY: Final = "minSnapshotHistoryWindowInSeconds"
 WELL: Final = ("PRIMARY", "SECONDARY", "ARBITER")
 
 
@@ -50,6 +51,8 @@ class ServerFacts:
     disk_used: int | None
     indexes: frozenset[IndexFacts]
     expires: bool | None
+    history_seconds: float | None
+    """For how long MongoDB keeps the history of documents for snapshots of the past."""
 
 
 async def server_facts(log: Log) -> ServerFacts:
@@ -62,6 +65,7 @@ async def server_facts(log: Log) -> ServerFacts:
         after = moment.now()
         size = await mongo.database.command("dbStats")
         expires = await _answer(mongo, {"getParameter": 1, "ttlMonitorEnabled": 1})
+        history = await _answer(mongo, {"getParameter": 1, HISTORY: 1})
         status = await _answer(mongo, {"replSetGetStatus": 1})
         indexes = frozenset([one for name in INDEXES for one in await _present(log, name)])
     # MongoDB's time is in whole milliseconds: on average half a millisecond more has passed
@@ -79,6 +83,7 @@ async def server_facts(log: Log) -> ServerFacts:
         disk_used=_whole(size.get("fsUsedSize")),
         indexes=indexes,
         expires=None if expires is None else bool(expires["ttlMonitorEnabled"]),
+        history_seconds=None if history is None else history[HISTORY],
     )
 
 

@@ -25,6 +25,10 @@ STOP_SECONDS = 10.0
 TRIES = 5
 REPLICA_SET = "eventscope"
 NOT_INITIATED = 94  # MongoDB's NotYetInitialized
+PARAMETERS = (
+    "diagnosticDataCollectionEnabled=false",
+    "minSnapshotHistoryWindowInSeconds=0",  # nothing here reads the past, and its history doubles the indexes
+)
 
 
 class PortTaken(CannotStart):
@@ -83,8 +87,9 @@ class Mongod:
             self.data.mkdir()
         options = ["--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", HOST, "--nounixsocket"]
         options += ["--replSet", REPLICA_SET, "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.25"]
-        options += ["--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false"]
-        return [str(binary), *options]
+        for parameter in PARAMETERS:
+            options += ["--setParameter", parameter]
+        return [str(binary), "--quiet", *options]
 
     async def answers(self) -> bool:
         # check the port first: after a failure the driver waits half a second before it tries again.

@@ -5,7 +5,7 @@ from typing import Final
 
 from eventscope.doctor.finding import Finding, broken, note, ok, warning
 from eventscope.settings import variable
-from eventscope.store.diagnostics import IndexFacts, ServerFacts, own_indexes
+from eventscope.store.diagnostics import HISTORY, IndexFacts, ServerFacts, own_indexes
 
 OLDEST: Final = (6, 0)
 MEMBERS: Final = 3
@@ -23,6 +23,7 @@ def findings(facts: ServerFacts, *, embedded: bool) -> list[Finding]:
         write_concern(facts),
         indexes(facts.indexes, own_indexes()),
         expiry(facts),
+        history(facts.history_seconds),
         disk(facts),
     ]
 
@@ -120,6 +121,21 @@ def expiry(facts: ServerFacts) -> Finding:
             "switch it on: db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})",
         )
     return ok(check, "expired events and rejected messages are deleted")
+
+
+def history(seconds: float | None) -> Finding:
+    """Whether indexes carry a history of documents that Eventscope does not read."""
+    check = "MongoDB history"
+    if seconds is None:
+        return note(check, f"{HISTORY} is unknown")
+    if seconds == 0:
+        return ok(check, "indexes carry no history")
+    return note(
+        check,
+        f"MongoDB keeps {seconds:g} s of history, which makes the indexes of a fast log up to twice as large",
+        f"unless other applications read snapshots here, db.adminCommand({{setParameter: 1, {HISTORY}: 0}}), and start"
+        " mongod with that parameter from now on",
+    )
 
 
 def disk(facts: ServerFacts) -> Finding:

@@ -5,10 +5,11 @@ pymongo's types. `errors` translates what the driver raises.
 """
 
 import asyncio
+import contextvars
 import logging
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -21,7 +22,8 @@ from pymongo import _csot, asynchronous, synchronous
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, InvalidURI
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from eventscope.errors import CannotStart
 from eventscope.internals import Internals
@@ -156,22 +158,40 @@ class Mongo:
             budget.end()
 
     @asynccontextmanager
-    async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:
-        """A server session, for transactions one after another, or for reads of one `snapshot`.
-
-        All reads of a snapshot see the same moment; MongoDB keeps it for a few minutes.
-        """
+    async def session(self) -> AsyncIterator[Session]:
+        """A server session, for transactions one after another."""
         if self.driver == "pymongo":
-            async with self.client.start_session(snapshot=snapshot) as session:
+            async with self.client.start_session() as session:
                 yield session
         else:
-            async with await cast("Any", self.client).start_session(snapshot=snapshot) as session:
+            async with await cast("Any", self.client).start_session() as session:
                 yield session
 
     @asynccontextmanager
-    async def transaction(self, session: Session) -> AsyncIterator[None]:
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """A session whose reads all see the same moment, for up to a minute; then MongoDB ends it.
+
+        It is a transaction that only reads, because that keeps alive what it needs. For the snapshots of a session,
+        MongoDB keeps the history of every document for minutes, which makes indexes almost twice as large (record 36).
+        """
+        async with self.session() as session:
+            try:
+                async with self.transaction(session, ReadConcern("snapshot")):
+                    yield session
+            except BaseException:
+                # The driver does not abort a transaction whose time is over. In a context of its own, this has time.
+                ending = self._end_in_time(session.session_id)
+                await asyncio.create_task(ending, context=contextvars.Context())
+                raise
+
+    async def _end_in_time(self, id: Mapping[str, Any]) -> None:
+        with suppress(PyMongoError), pymongo.timeout(2.0):
+            await self.end_session(id)
+
+    @asynccontextmanager
+    async def transaction(self, session: Session, read_concern: ReadConcern | None = None) -> AsyncIterator[None]:
         """Commit all writes made with the session at the end of the block; abort them if it raises."""
-        transaction = session.start_transaction()
+        transaction = session.start_transaction(read_concern)
         # motor returns the context manager, pymongo a coroutine that returns it
         async with await transaction if self.driver == "pymongo" else cast("Any", transaction):
             yield

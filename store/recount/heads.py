@@ -21,7 +21,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument, Head
 
 SECONDS: Final = 240.0
-SNAPSHOT_SECONDS: Final = 60.0  # MongoDB keeps a snapshot for some minutes only
+SNAPSHOT_SECONDS: Final = 20.0  # MongoDB ends a snapshot after a minute
 PART: Final = 50  # heads that are corrected in one transaction
 MOST_FOREIGN: Final = 1_000  # documents that are reported at once
 FIELDS: Final = dict.fromkeys(("type", "timestamp", "aggregateType", "aggregateId", "version", "expireAt"), 1)
@@ -51,7 +51,7 @@ async def differences(log: Log, report: Progress) -> list[Difference]:
     while True:
         start = asyncio.get_running_loop().time()
         with translate_errors(SECONDS):
-            async with log.mongo.session(snapshot=True) as session:
+            async with log.mongo.snapshot() as session:
                 head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
                 async for entry in _entries(log, after, session):
                     if (one := await difference(log, entry, head, session)) is not None:

@@ -37,7 +37,7 @@ async def differences(log: Log, wrong_heads: Sequence[Difference] = ()) -> Popul
     If some heads are still wrong, pass them as `wrong_heads`: the counts are compared with the corrected heads.
     """
     with translate_errors(SECONDS):
-        async with log.mongo.session(snapshot=True) as session:
+        async with log.mongo.snapshot() as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
             rows = await fetch_all(log.populations.find({}, session=session))
             heads = await _recount(log, HEADS, session)

@@ -58,7 +58,7 @@ async def basis(log: Log, report: Progress, chunk: int = CHUNK) -> Basis:
         at = await _count(log, tally, at, at + chunk)
         report("hour", at, head)
     with translate_errors(SECONDS):
-        async with log.mongo.session(snapshot=True) as session:
+        async with log.mongo.snapshot() as session:
             head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
             rows = await fetch_all(log.rollups.find({}, session=session))
     await _count(log, tally, at, head)

@@ -58,7 +58,7 @@ async def sample(log: Log, chance: random.Random, limits: SampleLimits = LIMITS)
     wrong: list[Difference | None] = []
     try:
         with translate_errors(limits.seconds):
-            async with log.mongo.session(snapshot=True) as session:
+            async with log.mongo.snapshot() as session:
                 head = (await checkpoint.read(log, session=session)).head
                 if (event := await _event(log, head, chance, session)) is not None:
                     wrong.append(await _hour(log, _key(event), event["_id"], session, limits.most_span))

@@ -51,7 +51,7 @@ async def recount(
 
 async def _require_agreement(log: Log, now: Mapping[str, object]) -> None:
     with translate_errors(SECONDS):
-        async with log.mongo.session(snapshot=True) as session:  # batches may come in meanwhile
+        async with log.mongo.snapshot() as session:  # batches may come in meanwhile
             at = await checkpoint.read(log, session=session)
             all_there = await agreement.has_all(log, at.head, session=session)
             await agreement.check(

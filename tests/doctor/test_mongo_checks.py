@@ -85,6 +85,11 @@ def test_the_index_of_an_older_version_deletes_the_same_events() -> None:
     assert mongo_checks.expiry(replace(MONGO, indexes=others | {ttl, former})).level == OK
 
 
+@pytest.mark.parametrize(("seconds", "level"), [(0.0, OK), (300.0, NOTE), (None, NOTE)])
+def test_history_that_makes_indexes_larger_is_noted(seconds: float | None, level: Level) -> None:
+    assert mongo_checks.history(seconds).level == level
+
+
 @pytest.mark.parametrize(("used", "level"), [(50, OK), (84, OK), (86, WARNING), (96, WARNING), (98, BROKEN)])
 def test_a_disk_that_is_filling_up_is_reported_in_time(used: int, level: Level) -> None:
     assert mongo_checks.disk(replace(MONGO, disk_used=used * GIB)).level == level

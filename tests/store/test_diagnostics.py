@@ -14,6 +14,7 @@ async def test_a_server_that_is_set_up_correctly_reports_it(log: Log) -> None:
     assert found.disk_total is not None and found.disk_used is not None
     assert 0 < found.disk_used < found.disk_total
     assert found.expires
+    assert found.history_seconds == 0
 
 
 async def test_the_clock_of_a_server_on_this_machine_is_ours(log: Log) -> None:

@@ -28,6 +28,7 @@ MONGO = ServerFacts(
     disk_used=40 * GIB,
     indexes=frozenset(own_indexes()),
     expires=True,
+    history_seconds=0.0,
 )
 STREAM = StreamFacts(
     subjects=("events.>",),
