@@ -29,11 +29,15 @@ class Event(Node):
         "their `causationId`."
     )
     position: BigInt = strawberry.field(
-        description="The position in the log: 1, 2, 3 … in the order in which events are stored."
+        description="The position in its log: 1, 2, 3 … without gaps, in the order in which events are stored. "
+        "Positions of different logs cannot be compared."
     )
     type: str = strawberry.field(description="What happened, such as `user.created`.")
     timestamp: Moment = strawberry.field(description="When it happened, according to the publisher.")
-    recorded_at: Moment = strawberry.field(description="When NATS received the message.")
+    recorded_at: Moment = strawberry.field(
+        description="When NATS received the message. It never falls along positions: after a clock of NATS is set "
+        "back, it stands still until that clock reaches it again."
+    )
     aggregate_type: str | None = strawberry.field(description="The kind of thing it happened to, such as `user`.")
     aggregate_id: strawberry.ID | None = strawberry.field(
         description="The id of the thing it happened to, unique within its aggregate type."

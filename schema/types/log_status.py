@@ -70,7 +70,9 @@ class LogStatus(Node):
     id: strawberry.ID = strawberry.field(
         description="The id of the log: restoring a backup keeps it, and a new log gets a new one."
     )
-    head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
+    head: BigInt = strawberry.field(
+        description="How many positions were given, which is the last one; 0 while the log is empty."
+    )
     first_position: BigInt | None = strawberry.field(description="The first position that is still kept.")
     rejected: BigInt = strawberry.field(
         description="How many rejected messages are kept; `rejectedDropped` counts those dropped for lack of space."

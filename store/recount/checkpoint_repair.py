@@ -67,6 +67,7 @@ async def _changes(log: Log, sound_members: Document) -> Document:
         "head": max(head, event.get("_id", 0), *await _positions(log)),
         "rejectedHead": max(rejected_head, rejection.get("_id", 0), await _last_dropped(log)),
         "term": sound_members.get("term", 0) + 1,
+        "recordedAt": max(sound_members.get("recordedAt", 0), _whole(event.get("recordedAt"))),
     }
     changes["acceptedThrough"] = changes["head"]
     if (changes["head"], changes["rejectedHead"]) != (head, rejected_head) or "place" not in sound_members:
@@ -91,13 +92,17 @@ def _place(present: StreamPosition | None, newest: Sequence[Document]) -> Stream
 def _source(document: Document) -> StreamPosition | None:
     source: Any = document.get("source")
     document_of_place = (
-        {"place": {**source, "recordedAt": document.get("recordedAt")}} if isinstance(source, dict) else {}
+        {"place": {"recordedAt": document.get("recordedAt"), **source}} if isinstance(source, dict) else {}
     )
     return (
         checkpoint_members.place(document_of_place)
         if document_of_place and not checkpoint_members.damaged_names(document_of_place)
         else None
     )
+
+
+def _whole(value: Any) -> int:
+    return int(value) if type(value) in INTEGERS else 0
 
 
 async def _newest(collection: Collection, is_ours: Callable[[Document], bool], fields: Document) -> Document:

@@ -60,13 +60,26 @@ class LogCheckpoint:
     """The unique ids of the collections that the log was last written to; empty if an older version wrote it."""
     accepted: int = field(default=0, compare=False)
     """The position up to which an operator accepted the loss of events."""
+    recorded_at: int = field(default=0, compare=False)
+    """The `recordedAt` of the last event; 0 if only older versions wrote the log."""
 
     def after(
-        self, position: StreamPosition, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0
+        self,
+        position: StreamPosition,
+        lost: tuple[Lost, ...],
+        *,
+        events: int = 0,
+        rejections: int = 0,
+        recorded_at: int | None = None,
     ) -> "LogCheckpoint":
-        """The checkpoint after a batch that was read up to that position of the stream."""
-        head, rejected_head = self.head + events, self.rejected_head + rejections
-        later = replace(self, head=head, rejected_head=rejected_head, stream_position=position)
+        """The checkpoint after a batch that was read up to `position`, and whose last event has this `recordedAt`."""
+        later = replace(
+            self,
+            head=self.head + events,
+            rejected_head=self.rejected_head + rejections,
+            stream_position=position,
+            recorded_at=self.recorded_at if recorded_at is None else recorded_at,
+        )
         if not lost:
             return later
         count = self.lost_count + sum(one.count for one in lost)
@@ -196,6 +209,7 @@ def advance(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
     changes: Document = {
         "head": new.head,
         "rejectedHead": new.rejected_head,
+        "recordedAt": new.recorded_at,
         "place": checkpoint_members.of_place(new.stream_position),
     }
     if new.lost_count != old.lost_count:
@@ -296,4 +310,5 @@ def _checkpoint(document: Document) -> LogCheckpoint:
         lost_count=document.get("lostCount", 0),
         read_before=document.get("readBefore", 0),
         read_before_at=document.get("readBeforeAt", 0),
+        recorded_at=document.get("recordedAt", 0),
     )

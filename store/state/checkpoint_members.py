@@ -86,6 +86,7 @@ MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "readBeforeAt": _is_number,
     "recounts": _is_number,
     "acceptedThrough": _is_number,
+    "recordedAt": _is_number,
 }
 """The check of each member, if it is present."""
 

@@ -9,19 +9,23 @@ INTEGERS: Final = frozenset({int, Int64})  # the types that the driver decodes i
 
 
 class MessageSource(TypedDict):
-    """Where a message came from in JetStream. `created` distinguishes a stream from a later one of the same name."""
+    """Where a message came from in JetStream. `created` distinguishes a stream from a later one of the same name.
+
+    `recordedAt` is JetStream's time of the message, present only if the log recorded the event with another.
+    """
 
     stream: str
     created: str
     sequence: int
+    recordedAt: NotRequired[int]
 
 
 class EventDocument(TypedDict):
     """One stored event. `_id` is its position; times are microseconds since 1970.
 
-    `version` is counted by the log; `claimedVersion` is the publisher's, present only if it differs. `extensions` holds
-    the members of the message that have no field of their own, so that nothing is lost. `expireAt` (naive, UTC) is
-    absent if the event is kept for ever.
+    `recordedAt` never falls along positions. `version` is counted by the log; `claimedVersion` is the publisher's,
+    present only if it differs. `extensions` holds the members of the message that have no field of their own, so
+    that nothing is lost. `expireAt` (naive, UTC) is absent if the event is kept for ever.
     """
 
     _id: int

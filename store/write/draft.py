@@ -36,6 +36,9 @@ NOT_CONTENT: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt"
 # rejections that depend on what was in the log: later, the same message might be accepted
 BY_STATE: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
 
+AHEAD: Final = 60_000_000
+"""Microseconds by which JetStream's clock may be ahead of MongoDB's before MongoDB's decides."""
+
 EarlierRejections: TypeAlias = dict[tuple[str, bytes], list[RejectionDocument]]  # by messageId and fingerprint
 
 
@@ -70,6 +73,11 @@ class Draft:
     def head(self) -> int:
         """The last position assigned so far."""
         return self.at.head + len(self.events)
+
+    @property
+    def recorded_at(self) -> int:
+        """The `recordedAt` of the last event of the log so far."""
+        return self.events[-1]["recordedAt"] if self.events else self.at.recorded_at
 
     def add(self, message: ParsedMessage) -> None:
         """Decide the fate of the message: events, a rejection, or nothing if it is a duplicate."""
@@ -106,7 +114,11 @@ class Draft:
         """The checkpoint after the batch."""
         batch = self.batch
         return self.at.after(
-            batch.stream_position, batch.lost, events=len(self.events), rejections=len(self.rejections)
+            batch.stream_position,
+            batch.lost,
+            events=len(self.events),
+            rejections=len(self.rejections),
+            recorded_at=self.recorded_at,
         )
 
     def result(self) -> Stored:
@@ -205,9 +217,14 @@ class Draft:
 
     def _event(self, message: AcceptedMessage) -> EventDocument:
         arrival = message.arrival
-        event: Document = {"_id": self.head + 1, **message.fields, "recordedAt": arrival.recorded_at}
+        # A new leader of the stream may have a clock that is behind that of the last one, or one that is far ahead,
+        # after which the time would stand still for as long.
+        recorded_at = max(self.recorded_at, min(arrival.recorded_at, self.now + AHEAD))
+        event: Document = {"_id": self.head + 1, **message.fields, "recordedAt": recorded_at}
         event["source"] = self._source(arrival.sequence)
-        expiry = self.retention.expire_at(event["type"], arrival.recorded_at)
+        if recorded_at != arrival.recorded_at:
+            event["source"]["recordedAt"] = arrival.recorded_at
+        expiry = self.retention.expire_at(event["type"], recorded_at)
         if expiry is not None:
             event["expireAt"] = expiry
         return cast("EventDocument", event)

@@ -3,18 +3,20 @@
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from eventscope.errors import EventscopeError, LeaseLost, Unavailable
 from eventscope.store import incidents
 from eventscope.store.log import Log, collections, prepare
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.recount import whole
 from eventscope.store.state import agreement, checkpoint, replaced
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import daily
+from eventscope.store.values.documents import INTEGERS
 from eventscope.store.values.message import MessageBatch, Stored, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.cache import WriterCache
@@ -103,6 +105,8 @@ async def writing(
             ids = await collections(log)
             await agreement.check(log, at.head, at.rejected_head, accepted=at.accepted)
             at = await _verified(log, at, ids)
+            if at.recorded_at == 0 and at.head > 0:
+                at = replace(at, recorded_at=await _last_recorded_at(log))
             await daily.complete(log, session)
             yield Writer(log, retention, holder, lease_seconds, session, at, ids, at_work=at_work)
         except EventscopeError:
@@ -114,6 +118,14 @@ async def writing(
         finally:
             with suppress(EventscopeError):  # the lease expires anyway
                 await checkpoint.release(log, holder)
+
+
+async def _last_recorded_at(log: Log) -> int:
+    """The `recordedAt` of the last event, which older versions did not note; 0 if none is left."""
+    with translate_errors(log.question_seconds):
+        newest = await fetch_all(log.events.find({"_id": {"$gt": 0}}, {"recordedAt": 1}).sort("_id", -1).limit(1))
+    recorded_at: Any = newest[0].get("recordedAt") if newest else None
+    return int(recorded_at) if type(recorded_at) in INTEGERS else 0
 
 
 async def _verified(log: Log, at: LogCheckpoint, ids: Mapping[str, object]) -> LogCheckpoint:
