@@ -37,6 +37,7 @@ async def accept_loss(log: Log) -> None:
     with translate_errors(log.question_seconds, "meta"):
         for _ in range(TRIES):
             before = await log.meta.find_one({"_id": checkpoint.ID})
+            checkpoint_members.check(before or {}, ())
             damaged_members = checkpoint_members.damaged_names(before or {})
             sound_members = {name: value for name, value in (before or {}).items() if name not in damaged_members}
             changes = await _changes(log, sound_members)
@@ -63,6 +64,7 @@ async def _changes(log: Log, sound_members: Document) -> Document:
     rejection = await _newest(log.rejected, _is_rejection, {"recordedAt": 1, "source": 1})
     head, rejected_head = sound_members.get("head", 0), sound_members.get("rejectedHead", 0)
     changes: Document = {
+        "format": checkpoint_members.FORMAT,
         "log": sound_members.get("log") or uuid.uuid4().hex,
         "head": max(head, event.get("_id", 0), *await _positions(log)),
         "rejectedHead": max(rejected_head, rejection.get("_id", 0), await _last_dropped(log)),

@@ -23,6 +23,7 @@ from eventscope.store.mongo.failure import duplicate
 from eventscope.store.mongo.first import first
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import agreement, checkpoint_members, recount_session
+from eventscope.store.state.checkpoint_members import FORMAT
 from eventscope.store.values.message import Lost, StreamPosition
 
 ID: Final = "checkpoint"
@@ -104,7 +105,7 @@ async def read(log: Log, **options: Any) -> LogCheckpoint:
 async def head(log: Log) -> int:
     """The last position of the log, 0 while it is empty. No event will be added up to it (I1). Blocked as in `read`."""
     with translate_errors(log.question_seconds):
-        documents = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
+        documents = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1, "format": 1}, limit=1)
     if not documents:
         await require_empty(log)
     position = head_of(documents[0] if documents else None)
@@ -158,13 +159,16 @@ async def acquire(
         else:
             await agreement.no_log(log)
             try:
-                await log.meta.insert_one({"_id": ID, "head": 0, "term": 0, "log": uuid.uuid4().hex})
+                new: Document = {"_id": ID, "format": FORMAT, "head": 0, "term": 0, "log": uuid.uuid4().hex}
+                await log.meta.insert_one(new)
             except DuplicateKeyError as error:
                 if (value := duplicate(error)) is None or value.index != "_id_":
                     raise
                 # otherwise another ingester created it at the same moment
         ours = {"$eq": ["$holder", {"$literal": holder}]}
-        available = {"_id": ID, "$expr": {"$or": [ours, {"$not": [checkpoint_members.IS_TAKEN]}]}}
+        is_known = {"$lte": [{"$ifNull": ["$format", 0]}, FORMAT]}  # a later version may have just taken over
+        is_free = {"$or": [ours, {"$not": [checkpoint_members.IS_TAKEN]}]}
+        available = {"_id": ID, "$expr": {"$and": [is_known, is_free]}}
         before = await log.meta.find_one(available)
         if before is None:
             return None
@@ -177,6 +181,7 @@ async def acquire(
             [
                 {
                     "$set": {
+                        "format": FORMAT,
                         # older versions did not name their logs
                         "log": {"$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]},
                         "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},

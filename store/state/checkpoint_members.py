@@ -9,6 +9,8 @@ from eventscope.store.mongo.driver import Document
 from eventscope.store.values.documents import INTEGERS
 from eventscope.store.values.message import Lost, StreamPosition
 
+FORMAT: Final = 1
+"""The format in which this version writes the log, and the latest one that it reads; see docs/upgrading.md."""
 LONGEST_LEASE: Final = 60_000
 """The longest lease, in milliseconds, unless its `leaseFor` says more."""
 NOW_TOLERANCE: Final = 10_000
@@ -26,7 +28,13 @@ IS_AT_WORK: Final[Document] = {"$and": [IS_TAKEN, {"$ne": ["$atWork", False]}]}
 
 
 def check(document: Document, names: Iterable[str] | None = None) -> None:
-    """Raise Blocked when a member (or one of `names`) has an invalid value."""
+    """Raise Blocked when a member (or one of `names`) has an invalid value, or when a later version wrote the log."""
+    format: Any = document.get("format", 0)
+    if _is_number(format) and format > FORMAT:
+        raise Blocked(
+            f"the log has format {format}, which a later version of Eventscope wrote, and this version knows formats up"
+            f" to {FORMAT} only: update Eventscope"
+        )
     for name in MEMBERS if names is None else names:
         if name in document and not MEMBERS[name](document[name]):
             raise Blocked(
@@ -70,6 +78,7 @@ def _has(value: Any, texts: tuple[str, ...], numbers: tuple[str, ...]) -> bool:
 
 
 MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "format": _is_number,
     "head": _is_number,
     "rejectedHead": _is_number,
     "place": _is_place,
