@@ -91,5 +91,5 @@ async def test_a_checkpoint_that_is_rebuilt_continues_after_the_last_event_and_r
     await checkpoint_repair.accept_loss(log)
     rebuilt = await checkpoint.read(log)
     assert rebuilt.recorded_at == NOON
-    assert rebuilt.place is not None
-    assert (rebuilt.place.sequence, rebuilt.place.recorded_at) in {(1, NOON), (2, NOON - MINUTE)}
+    assert rebuilt.stream_position is not None
+    assert (rebuilt.stream_position.sequence, rebuilt.stream_position.recorded_at) in {(1, NOON), (2, NOON - MINUTE)}
