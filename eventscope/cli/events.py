@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # Each command imports what it runs when it runs, as in main.
 
-Type = Annotated[list[str] | None, typer.Option(help="Event type, like user.created or user.*; may be repeated.")]
+Type = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TYPE", help="Event type, like user.created or user.*; may be repeated."),
+]
 Aggregate = Annotated[
     str | None, typer.Option(metavar="TYPE[/ID]", help="Aggregate type or aggregate, like user or user/42.")
 ]
@@ -30,7 +33,11 @@ Api = Annotated[
     typer.Option(metavar="URL", help="Address of the API, like http://HOST:8000, unless it is on this machine."),
 ]
 DataDir = Annotated[
-    Path, typer.Option(help="Folder of an `eventscope dev`: if it is running, its API is used, unless --api names one.")
+    Path,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of an `eventscope dev`: if it is running, its API is used, unless --api names one.",
+    ),
 ]
 
 
@@ -39,7 +46,9 @@ def tail(
     aggregate: Aggregate = None,
     user: User = None,
     correlation: Correlation = None,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Number of past events to show first.")] = 10,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=0, metavar="NUMBER", help="Number of past events to show first.")
+    ] = 10,
     after: Annotated[
         str | None,
         typer.Option(metavar="CURSOR", help="Show the events after this cursor first, instead of the newest."),
@@ -63,7 +72,8 @@ def export(
     correlation: Correlation = None,
     after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Export only events after this cursor.")] = None,
     format: Annotated[
-        Literal["jsonl", "csv"] | None, typer.Option(help="Format, if the file name does not determine it.")
+        Literal["jsonl", "csv"] | None,
+        typer.Option(metavar="jsonl|csv", help="Format, if the file name does not determine it."),
     ] = None,
     api: Api = None,
     data_dir: DataDir = DATA_DIR,

@@ -10,6 +10,7 @@ import typer
 from eventscope.cli import events, rejected
 from eventscope.cli.command import load_settings, run, run_to_end, run_until_signal
 from eventscope.cli.envelope import commands
+from eventscope.cli.help import Command, Group
 from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, running_dev, with_running_servers
 from eventscope.errors import CannotStart, EventscopeError
 from eventscope.redact import redacted_text
@@ -18,27 +19,49 @@ from eventscope.terminal import prepare, say
 
 # Each command imports what it runs when it runs, so that none starts slowly because of the others.
 
+HELP = "Look into an event-sourced system: query its log of events, and follow new ones."
+
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Look into an event-sourced system: query its log of events, and follow new ones.",
+    help=HELP,
 )
 app.add_typer(commands.app, name="envelope")
 app.add_typer(rejected.app, name="rejected")
-app.command()(events.tail)
-app.command()(events.export)
+app.command(cls=Command)(events.tail)
+app.command(cls=Command)(events.export)
 
-DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
-Seed = Annotated[int | None, typer.Option(help="Seed of the random sample events.")]
-Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
+DataDir = Annotated[Path, typer.Option(metavar="FOLDER", help=DATA_DIR_HELP)]
+Seed = Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed of the random sample events.")]
+Rate = Annotated[float, typer.Option(min=0.01, max=10_000, metavar="NUMBER", help="Sample events per second.")]
 RATE = 5.0
 
 
-@app.command()
+def _show_version(is_given: bool) -> None:
+    if is_given:
+        from importlib.metadata import version
+
+        say(f"eventscope {version('eventscope')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options that need no command."""
+
+
+@app.command(cls=Command)
 def dev(
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Folder for data and logs.")] = DATA_DIR,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the API; 0 picks a free one.")
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for data and logs.")] = DATA_DIR,
     sample: Annotated[bool, typer.Option("--sample", help="Publish events of a small sample business.")] = False,
     seed: Seed = None,
     rate: Rate = RATE,
@@ -63,12 +86,12 @@ def dev(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(cls=Command)
 def serve(
     ingest: Annotated[bool, typer.Option(help="Whether to run an ingester beside the API.")] = True,
     workers: Annotated[
         int,
-        typer.Option(min=1, max=256, help="Number of API processes that share the port."),
+        typer.Option(min=1, max=256, metavar="NUMBER", help="Number of API processes that share the port."),
     ] = 1,
     worker: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -84,7 +107,7 @@ def serve(
         run(api.serve(load_settings(), ingest=ingest))
 
 
-@app.command()
+@app.command(cls=Command)
 def ingest() -> None:
     """Run an ingester without the API. Of several ingesters, one works and the others stand by."""
     from eventscope.server import garbage, ingester
@@ -93,9 +116,9 @@ def ingest() -> None:
     run_until_signal(ingester.ingest(load_settings()))
 
 
-@app.command("import")
+@app.command("import", cls=Command)
 def import_(
-    source: Annotated[str, typer.Argument(help="git:PATH, FILE.jsonl or FILE.csv")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="git:PATH, FILE.jsonl or FILE.csv.")],
     shallow: Annotated[
         bool, typer.Option("--shallow", help="Accept a shallow clone; omit commits whose parents it lacks.")
     ] = False,
@@ -126,11 +149,11 @@ def import_(
     raise typer.Exit(1 if report.failed else 0)
 
 
-@app.command("sample")
+@app.command("sample", cls=Command)
 def sample_(
     rate: Rate = RATE,
     seed: Seed = None,
-    history: Annotated[int, typer.Option(min=0, help="Number of past events to publish first.")] = 0,
+    history: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Number of past events to publish first.")] = 0,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="NATS server to publish to, instead of that of `eventscope dev`.")
     ] = None,
@@ -153,7 +176,7 @@ def sample_(
     run_until_signal(publish())
 
 
-@app.command("doctor")
+@app.command("doctor", cls=Command)
 def doctor_(
     outage: Annotated[float, typer.Option(min=0, metavar="HOURS", help="Longest outage to be prepared for.")] = 24.0,
     nats_monitor: Annotated[
@@ -177,7 +200,7 @@ def doctor_(
     raise typer.Exit(exit_code(findings))
 
 
-@app.command("recount")
+@app.command("recount", cls=Command)
 def recount_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only report differences; the exit code is 1 if there are any.")

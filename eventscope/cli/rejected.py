@@ -8,24 +8,31 @@ from typing import Annotated
 import typer
 
 from eventscope import settings
+from eventscope.cli.help import Command, Group
 from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, with_running_servers
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
 
 # Each command imports what it runs when it runs, as in main.
 
-app = typer.Typer(no_args_is_help=True, help="Inspect rejected messages; retry or drop them.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Inspect rejected messages; retry or drop them.")
 
-Numbers = Annotated[list[int] | None, typer.Argument(min=1, help="Numbers of rejected messages, as `list` shows them.")]
+Numbers = Annotated[
+    list[int] | None,
+    typer.Argument(min=1, metavar="NUMBER", help="Numbers of rejected messages, as `list` shows them."),
+]
 All = Annotated[bool, typer.Option("--all", help="All messages that are rejected now.")]
-Code = Annotated[str | None, typer.Option(help="Only messages with this code, like VERSION_CONFLICT or INVALID_JSON.")]
-DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
+Code = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="Only messages with this code, like VERSION_CONFLICT or INVALID_JSON."),
+]
+DataDir = Annotated[Path, typer.Option(metavar="FOLDER", help=DATA_DIR_HELP)]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     code: Code = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Maximum number of messages.")] = 50,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """List rejected messages, newest first: number, code, time, subject and reason."""
@@ -34,9 +41,11 @@ def list_(
     asyncio.run(rejections.show_all(_settings(data_dir), code, limit))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
-    number: Annotated[int, typer.Argument(min=1, help="Number of a rejected message, as `list` shows it.")],
+    number: Annotated[
+        int, typer.Argument(min=1, metavar="NUMBER", help="Number of a rejected message, as `list` shows it.")
+    ],
     raw: Annotated[bool, typer.Option("--raw", help="Write only its bytes, to be redirected to a file.")] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -46,7 +55,7 @@ def show(
     asyncio.run(rejections.show(_settings(data_dir), number, raw=raw))
 
 
-@app.command()
+@app.command(cls=Command)
 def retry(
     numbers: Numbers = None,
     all: All = False,
@@ -71,7 +80,7 @@ def retry(
     raise typer.Exit(asyncio.run(rejections.retry(_settings(data_dir), numbers, code)))
 
 
-@app.command()
+@app.command(cls=Command)
 def drop(
     numbers: Numbers = None,
     all: All = False,
