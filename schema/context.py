@@ -89,7 +89,7 @@ class Context:
     """Where a subscription sends its results itself; None if they are pulled one by one."""
     resume: str | None = None
     """The cursor from which a reconnecting client continues, whatever its request says."""
-    reached: str | None = field(default=None, init=False)
+    last_cursor: str | None = field(default=None, init=False)
     """The cursor up to which a subscription whose results are pulled one by one was delivered, if it has cursors."""
     nodes_left: int = field(init=False)
     traced_left: int = field(init=False)

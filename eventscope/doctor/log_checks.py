@@ -150,11 +150,11 @@ def live_batches(traffic: Traffic | None, subject: str) -> Finding:
     check = "live batches"
     if traffic is None:
         return note(check, "who sends them is unknown without the stream")
-    foreign = traffic.unsigned + traffic.forged
+    foreign = traffic.unsigned_count + traffic.forged_count
     if not foreign:
-        return ok(check, f"{traffic.genuine} arrived on {subject}, all from an ingester of this log")
-    text = f"{foreign} of {traffic.genuine + foreign} messages on {subject} are not from an ingester of this log"
-    if traffic.forged == 0 and traffic.genuine == 0:
+        return ok(check, f"{traffic.genuine_count} arrived on {subject}, all from an ingester of this log")
+    text = f"{foreign} of {traffic.genuine_count + foreign} messages on {subject} are not from an ingester of this log"
+    if traffic.forged_count == 0 and traffic.genuine_count == 0:
         return warning(
             check,
             f"{text}: new events are read from MongoDB, which takes longer",

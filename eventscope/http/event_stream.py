@@ -135,7 +135,7 @@ class EventStream(Response):
                     async for result in results:
                         body, _ = body_of(result)
                         end = _end_after(body)
-                        await sink.write(_next(await self._encode(body), context.reached))
+                        await sink.write(_next(await self._encode(body), context.last_cursor))
             except Gone:
                 raise
             except Exception as error:
@@ -165,7 +165,7 @@ class EventStreamSink:
         self._limits = limits
         self._writes = 0
 
-    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
+    def send(self, text: str, position: int) -> Coroutine[Any, Any, None]:
         """Send one result, which is JSON; raises Gone once the stream has ended.
 
         Returns the coroutine of the server's `send` itself, which live delivery may step outside any task.
@@ -175,7 +175,7 @@ class EventStreamSink:
         self._writes += 1
         message = {
             "type": "http.response.body",
-            "body": _next(text.encode(), cursor.encode("e", reached, tag=self._log.identity.tag)),
+            "body": _next(text.encode(), cursor.encode("e", position, tag=self._log.identity.tag)),
             "more_body": True,
         }
         return cast("Coroutine[Any, Any, None]", self._send(message))

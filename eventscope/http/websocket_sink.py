@@ -26,13 +26,13 @@ class WebSocketSink:
         self._head = '{"id":' + orjson.dumps(operation.id).decode() + ',"type":"next","payload":'
         self._head_bytes = self._head.encode()
 
-    def put(self, body: bytes, reached: int) -> bool:
+    def put(self, body: bytes, position: int) -> bool:
         """Send one result at once; False if that is not possible."""
         if self._operation.completed or self._adapter.is_gone:
             return False
         return self._put(self._head_bytes, body, b"}")
 
-    async def send(self, text: str, reached: int) -> None:
+    async def send(self, text: str, position: int) -> None:
         """Send one result; raises Gone once the client has left or has cancelled the operation."""
         if self._operation.completed or self._adapter.is_gone:
             raise Gone

@@ -68,7 +68,7 @@ async def _deliver(context: Context, items: AsyncGenerator[Item, None], head: in
     async with aclosing(_with_own_budgets(context, items)) as budgeted:
         async for item in budgeted:
             tag = context.log.identity.tag
-            context.reached = cursor.encode("e", position_after(item), head, tag=tag)
+            context.last_cursor = cursor.encode("e", position_after(item), head, tag=tag)
             yield delivery(item, tag)
 
 

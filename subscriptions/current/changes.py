@@ -49,7 +49,7 @@ class ChangeNotifier:
         self._look_seconds = look_seconds
         self._retry_seconds = retry_seconds
         self._listeners: set[ChangeListener] = set()
-        self._failed: set[ChangeListener] = set()  # those that raised, and must be notified again
+        self._failed_listeners: set[ChangeListener] = set()  # those that raised, and must be notified again
         self._task: asyncio.Task[None] | None = None
         self._head: int | None = None  # None at the start and after a hole
         self._hour = 0
@@ -65,7 +65,7 @@ class ChangeNotifier:
             yield
         finally:
             self._listeners.discard(listener)
-            self._failed.discard(listener)
+            self._failed_listeners.discard(listener)
             if not self._listeners and self._task is not None:
                 self._task.cancel()
                 self._task = None
@@ -87,7 +87,7 @@ class ChangeNotifier:
                 if hour != self._hour:  # events expire at full hours only
                     self._hour = hour
                     self._notify_any_change()
-                for listener in tuple(self._failed):
+                for listener in tuple(self._failed_listeners):
                     self._call(listener, None)
 
     async def _next(self, queue: BatchQueue) -> None:
@@ -136,7 +136,7 @@ class ChangeNotifier:
                 listener.on_events(events)
         except Exception as error:
             log_unexpected(error, "a subscriber's result is read again")
-            self._failed.add(listener)
+            self._failed_listeners.add(listener)
         else:
             if events is None:
-                self._failed.discard(listener)
+                self._failed_listeners.discard(listener)

@@ -49,7 +49,7 @@ class Cohort:
     def __init__(self, key: Hashable, render: Render, shared: Shared) -> None:
         self.key = key
         self.subscribers: dict[Subscriber, None] = {}
-        self.announced = shared.position
+        self.announced_position = shared.position
         """The position that the subscribers know of."""
         self.announced_at = asyncio.get_running_loop().time()
         self._render = render
@@ -58,7 +58,7 @@ class Cohort:
         self._size = 0
         self._worker: asyncio.Task[None] | None = None
         self._frame: Frame | None = None
-        self._remaining: Iterator[Subscriber] = iter(())  # that the frame has yet to be sent to
+        self._recipients: Iterator[Subscriber] = iter(())  # that the frame has yet to be sent to
 
     @property
     def position(self) -> int:
@@ -91,7 +91,7 @@ class Cohort:
 
     async def announce(self, now: float, position: int) -> None:
         """Send the position up to which nothing more matched, if the subscribers do not know it."""
-        if position > self.announced and self.subscribers:
+        if position > self.announced_position and self.subscribers:
             await self.signal(Advance(position), position, position)
         self.announced_at = now
 
@@ -133,13 +133,13 @@ class Cohort:
         self._queue.append(pending)
         self._size += pending.size
         budget = self._shared.budget
-        budget.used += pending.size
-        if self._size > budget.per_subscriber or budget.used > budget.total:
+        budget.waiting_bytes += pending.size
+        if self._size > budget.per_subscriber or budget.waiting_bytes > budget.total:
             self.fall_back()
 
     def _release(self, size: int) -> None:
         self._size -= size
-        self._shared.budget.used -= size
+        self._shared.budget.waiting_bytes -= size
 
     async def _work(self, text: Text) -> None:
         """Send, in order, items whose text takes time to make; `text` is that of the first one in the queue."""
@@ -165,9 +165,9 @@ class Cohort:
 
     async def _send(self, pending: PendingItem, body: bytes) -> None:
         start = perf_counter()
-        self.announced, self.announced_at = pending.cursor, asyncio.get_running_loop().time()
+        self.announced_position, self.announced_at = pending.cursor, asyncio.get_running_loop().time()
         self._frame = Frame(pending.mark, pending.cursor, body, isinstance(pending.item, dict))
-        self._remaining = iter(tuple(self.subscribers))
+        self._recipients = iter(tuple(self.subscribers))
         while True:
             if self._send_on(STEP) < STEP:
                 break
@@ -185,7 +185,7 @@ class Cohort:
         frame, subscribers, deliveries = self._frame, 0, 0
         if frame is None:
             return 0
-        for subscriber in islice(self._remaining, count):
+        for subscriber in islice(self._recipients, count):
             deliveries += subscriber.offer(frame)
             subscribers += 1
         if deliveries and frame.is_event:

@@ -106,7 +106,7 @@ class Feed:
         self.recent: RecentEvents | None = None
         """Gets each batch before the readers, so that none of them knows of an event that it lacks."""
         self._queues: set[BatchQueue] = set()
-        self._heard_at: float | None = None
+        self._last_message_at: float | None = None
         self._identity: str | None = None  # of the log that the last batch came from
 
     @property
@@ -130,7 +130,9 @@ class Feed:
     @property
     def silent(self) -> bool:
         """Whether nothing came for longer than the pause between two heartbeats can explain."""
-        return self._heard_at is None or asyncio.get_running_loop().time() - self._heard_at > SILENCE_SECONDS
+        return (
+            self._last_message_at is None or asyncio.get_running_loop().time() - self._last_message_at > SILENCE_SECONDS
+        )
 
     @contextmanager
     def join(self) -> Iterator[BatchQueue]:
@@ -163,7 +165,7 @@ class Feed:
             self._distrust("repeated")
             return
         self._last_order = batch.order
-        self._heard_at = asyncio.get_running_loop().time()
+        self._last_message_at = asyncio.get_running_loop().time()
         self._accept(batch)
         self._observer.on_arrival(batch.events)
 

@@ -106,7 +106,7 @@ class FilterIndex(Generic[T]):
         """The values whose filters match the event, each once: in parts, between which other tasks get their turn."""
         inspection = Inspection(event)
         matches: Matches[T] = Matches()
-        spent = 0
+        cost = 0
         for entry in self._entries_for(event):
             inspection.steps = STEPS
             try:
@@ -114,10 +114,10 @@ class FilterIndex(Generic[T]):
                     matches.certain.append(entry.value)
             except TooManySteps:
                 matches.unclear.append(entry.value)
-            spent += ENTRY + STEPS - inspection.steps
-            if spent > TURN:
+            cost += ENTRY + STEPS - inspection.steps
+            if cost > TURN:
                 yield matches
-                matches, spent = Matches(), 0
+                matches, cost = Matches(), 0
         yield matches
 
     def _entries_for(self, event: EventDocument) -> list[_Entry[T]]:

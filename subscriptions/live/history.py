@@ -79,7 +79,7 @@ class HistoryReader:
         self._advance_seconds = advance_seconds
         self._paging = Paging()
         self._is_released = False
-        self._announced = after  # the position that the subscriber knows of
+        self._announced_position = after  # the position that the subscriber knows of
         self._announced_at = asyncio.get_running_loop().time()
         self._identity = log.identity.name  # of the log that `after` is a position in
         self._is_another_log = False
@@ -96,7 +96,7 @@ class HistoryReader:
         if self._is_another_log:
             # its positions belong to other events than those that were delivered
             self._is_another_log = False
-            self.cursor = self._announced = 0
+            self.cursor = self._announced_position = 0
             self._gap_hour = -1
             yield LiveBreak(0)
         while self.cursor < head:
@@ -138,12 +138,12 @@ class HistoryReader:
             self._is_released = True
 
     def _move(self, position: int) -> None:
-        self.cursor = self._announced = position
+        self.cursor = self._announced_position = position
         self._announced_at = asyncio.get_running_loop().time()
 
     def _is_advance_due(self) -> bool:
         late = asyncio.get_running_loop().time() - self._announced_at >= self._advance_seconds
-        return late and self.cursor > self._announced
+        return late and self.cursor > self._announced_position
 
     async def _head(self, listen: Callable[[], None]) -> int:
         listen()

@@ -84,7 +84,7 @@ class Hub:
     def state(self) -> HubState:
         """The present state."""
         lags = [self.position - one.position for cohort in self._cohorts.values() for one in cohort.subscribers]
-        return HubState(self._feed.subscribers, len(self._cohorts), max(0, 0, *lags), self._shared.budget.used)
+        return HubState(self._feed.subscribers, len(self._cohorts), max(0, 0, *lags), self._shared.budget.waiting_bytes)
 
     async def follow(self, key: Hashable, filter: Filter, after: int, render: Callable[[], Render], sink: Sink) -> None:
         """Send every event that matches on positions above `after`, in order, until the sink is gone.

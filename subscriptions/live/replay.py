@@ -31,7 +31,7 @@ class Rhythm:
     clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _latest: int | None = None
-    _due: float = 0.0
+    _due_at: float = 0.0
 
     async def pause(self, timestamp: int) -> bool:
         """Wait until an event with this timestamp, in microseconds, is due; False if it was due already.
@@ -40,14 +40,14 @@ class Rhythm:
         """
         now = self.clock()
         if self._latest is None:
-            self._latest, self._due = timestamp, now
+            self._latest, self._due_at = timestamp, now
         elapsed = max(0, timestamp - self._latest) / MICROSECONDS
         self._latest = max(self._latest, timestamp)
-        self._due = max(self._due, now - MOST_LATE) + min(elapsed / self.speed, self.longest)
-        left = self._due - now
-        if left <= 0:
+        self._due_at = max(self._due_at, now - MOST_LATE) + min(elapsed / self.speed, self.longest)
+        wait = self._due_at - now
+        if wait <= 0:
             return False
-        await self.sleep(left)
+        await self.sleep(wait)
         return True
 
 
@@ -60,7 +60,7 @@ async def replay(
     Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. WrongLog when the
     log was replaced meanwhile.
     """
-    cursor, announced, hour, gap_through = after, after, -1, 0
+    cursor, announced_position, hour, gap_through = after, after, -1, 0
     name = (await checkpoint.read(log)).identity
     paging = Paging(most=most_at_once)
     while cursor < head:
@@ -81,13 +81,13 @@ async def replay(
                 is_stale = True  # the rest of the page may have expired during the pause
                 break
             yield event
-            cursor = announced = event["_id"]
+            cursor = announced_position = event["_id"]
         if is_stale:
             continue
         if page.stopped_at is not None:
             cursor = page.stopped_at
         elif len(page.events) < limit:
             cursor = head
-        if announced < cursor:
+        if announced_position < cursor:
             yield Advance(cursor)
-            announced = cursor
+            announced_position = cursor

@@ -25,7 +25,7 @@ class SendBudget:
 
     per_subscriber: int
     total: int
-    used: int = 0
+    waiting_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +143,13 @@ class Subscriber:
         budget, size = self._budget, len(frame.body)
         self._queue.append(frame)
         self._size += size
-        budget.used += size
-        if self._size > budget.per_subscriber or budget.used > budget.total:
+        budget.waiting_bytes += size
+        if self._size > budget.per_subscriber or budget.waiting_bytes > budget.total:
             self.fall_back()
 
     def _clear(self) -> None:
         self._queue.clear()
-        self._budget.used -= self._size
+        self._budget.waiting_bytes -= self._size
         self._size = 0
 
     def _restart_queue(self) -> None:
@@ -189,7 +189,7 @@ class Subscriber:
     async def _send_next(self) -> None:
         frame = self._queue.popleft()
         self._size -= len(frame.body)
-        self._budget.used -= len(frame.body)
+        self._budget.waiting_bytes -= len(frame.body)
         if frame.mark > self._start:
             self._reader.cursor = max(self._reader.cursor, frame.cursor)
             await self._send(frame.body.decode(), frame.cursor)

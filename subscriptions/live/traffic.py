@@ -17,9 +17,9 @@ MOST = 10_000  # messages that are checked
 class Traffic:
     """Counts of messages by their signature; `has_key` is whether an ingester of this log has ever signed any."""
 
-    genuine: int
-    unsigned: int
-    forged: int
+    genuine_count: int
+    unsigned_count: int
+    forged_count: int
     has_key: bool
 
 

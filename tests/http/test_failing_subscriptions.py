@@ -114,13 +114,13 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_only_that_one_with_an_e
     faulty: list[str] = []
     send, put = WebSocketSink.send, WebSocketSink.put
 
-    def sends_at_once(self: WebSocketSink, body: bytes, reached: int) -> bool:
-        return self._operation.id not in faulty and put(self, body, reached)
+    def sends_at_once(self: WebSocketSink, body: bytes, position: int) -> bool:
+        return self._operation.id not in faulty and put(self, body, position)
 
-    async def sends(self: WebSocketSink, text: str, reached: int) -> None:
+    async def sends(self: WebSocketSink, text: str, position: int) -> None:
         if self._operation.id in faulty:
             raise ArithmeticError("hunter2")
-        await send(self, text, reached)
+        await send(self, text, position)
 
     monkeypatch.setattr(WebSocketSink, "put", sends_at_once)
     monkeypatch.setattr(WebSocketSink, "send", sends)

@@ -111,8 +111,8 @@ async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(hub: Hub, teller: Ann
 
 async def test_subscribers_that_fall_back_to_the_log_still_get_what_is_being_sent(hub: Hub, teller: Announcer) -> None:
     class Disturbing(ImmediateReceiver):
-        def put(self, body: bytes, reached: int) -> bool:
-            taken = super().put(body, reached)
+        def put(self, body: bytes, position: int) -> bool:
+            taken = super().put(body, position)
             if body == b"e2":
                 hub._fall_back()
             return taken
@@ -197,7 +197,7 @@ async def test_a_text_that_takes_too_long_to_render_makes_its_subscribers_read_t
         slowly.may.clear()
         events = await teller.happen(100)
         await until(lambda: hub.position == events[-1]["_id"])
-        assert room.used <= ALL
+        assert room.waiting_bytes <= ALL
         slowly.may.set()
         for sink in sinks:
             await sink.has(*range(1, 103))

@@ -30,7 +30,7 @@ async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, telle
         for n in range(10):
             await teller.happen(100)
             await quick.has(*range(1, (n + 1) * 100 + 1))
-            assert room.used <= ONE
+            assert room.waiting_bytes <= ONE
             seen = max(seen, hub.state().slowest_lag_events)
         assert seen >= 900
         slow.room.set()
@@ -53,7 +53,7 @@ async def test_all_slow_subscribers_together_hold_bounded_memory(hub: Hub, telle
         for _ in range(10):
             events = await teller.happen(100)
             await until(lambda head=events[-1]["_id"]: hub.position == head)  # type: ignore[misc]
-            assert room.used <= ALL
+            assert room.waiting_bytes <= ALL
         for sink in sinks:
             sink.room.set()
         for sink in sinks:
@@ -95,10 +95,10 @@ async def test_a_fault_in_a_sink_ends_only_its_subscriber_and_is_not_mistaken_fo
     hub: Hub, teller: Announcer, way: str
 ) -> None:
     class Faulty(ImmediateReceiver):
-        def put(self, body: bytes, reached: int) -> bool:
+        def put(self, body: bytes, position: int) -> bool:
             if way == "put" and not self.room.is_set():
                 raise ArithmeticError
-            return super().put(body, reached)
+            return super().put(body, position)
 
         async def _send(self, text: str) -> None:
             if not self.room.is_set():

@@ -136,7 +136,7 @@ async def test_an_event_that_cannot_be_rendered_at_first_is_read_from_the_store(
             await sink.has(*range(1, 10))
         assert len(events) == 6
         assert other.kinds == ["LiveStart", *["event"] * 9]  # nobody else notices
-        await until(lambda: room.used == 0)
+        await until(lambda: room.waiting_bytes == 0)
     assert [record.levelno for record in caplog.records if "errorId" in record.message] == [logging.ERROR]
 
 

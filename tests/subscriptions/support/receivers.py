@@ -39,9 +39,9 @@ class Receiver:
         self.gone = False
         self.was_cut = False
 
-    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
+    def send(self, text: str, position: int) -> Coroutine[Any, Any, None]:
         """Take a text as soon as there is room."""
-        _check(text, reached)
+        _check(text, position)
         if self.gone:
             raise ConnectionError
         return self._send(text)
@@ -73,18 +73,18 @@ class Receiver:
 class ImmediateReceiver(Receiver):
     """A receiver that knows whether there is room, like the real sockets."""
 
-    def put(self, body: bytes, reached: int) -> bool:
+    def put(self, body: bytes, position: int) -> bool:
         """Take the text if there is room."""
-        _check(body.decode(), reached)
+        _check(body.decode(), position)
         if self.gone or not self.room.is_set():
             return False
         self.texts.append(body.decode())
         return True
 
 
-def _check(text: str, reached: int) -> None:
+def _check(text: str, position: int) -> None:
     if found := PLACE.fullmatch(text):
-        assert int(found[1] or found[2]) == reached
+        assert int(found[1] or found[2]) == position
 
 
 class Renderer:
