@@ -20,7 +20,7 @@ class Incident:
     """What happened, in a sentence, and when it was noticed, in microseconds since 1970."""
 
     at: int
-    said: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)

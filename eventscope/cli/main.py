@@ -146,7 +146,7 @@ def import_(
         )
     )
     say(report.summary, sys.stderr)
-    raise typer.Exit(1 if report.failed else 0)
+    raise typer.Exit(1 if report.bad_lines else 0)
 
 
 @app.command("sample", cls=Command)

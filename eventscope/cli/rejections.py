@@ -166,7 +166,7 @@ def _report(retrier: Retrier, unsent: int, new_numbers: Mapping[int, int]) -> in
         name = f" as {new_numbers[number]}" if number in new_numbers else ""
         say(f"{number} was sent and is rejected again{name}: {answer.code}: {answer.reason}")
     stored = len(retrier.answers) - len(rejections)
-    unanswered = len(retrier.sent) - len(retrier.answers)
+    unanswered = len(retrier.sent_numbers) - len(retrier.answers)
     say(f"{stored} stored, {len(rejections)} rejected again, {unsent} not sent")
     if unanswered:
         say(

@@ -81,7 +81,7 @@ class EventSubscription:
         self._on_gap = on_gap
         self._reported_through: str | None = None
         self._socket: ClientConnection | None = None
-        self._acknowledged = False
+        self._is_acknowledged = False
         self._closed = False
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class EventSubscription:
         """Raise the error if a retry cannot cure it."""
         if isinstance(error, NotAnswered) and error.api_code not in TRANSIENT:
             raise error
-        if isinstance(error, InvalidStatus) and not self._acknowledged:
+        if isinstance(error, InvalidStatus) and not self._is_acknowledged:
             status = error.response.status_code
             if 400 <= status < 500 and status not in TRANSIENT_STATUS:
                 # a 404 with errors comes from an Eventscope API too, but from another path than /graphql
@@ -162,7 +162,7 @@ class EventSubscription:
         async with asyncio.timeout(ACK_SECONDS):
             while (await _receive(socket))["type"] != "connection_ack":
                 pass
-        self._acknowledged = True
+        self._is_acknowledged = True
         variables = {"filter": self._filter, "after": self._cursor, "from": self._start}
         await _send(socket, {"id": "1", "type": "subscribe", "payload": {"query": FEED, "variables": variables}})
 

@@ -106,7 +106,7 @@ def incidents(record: Incidents) -> Finding:
         return ok(check, "none")
     new = record.count - record.acknowledged
     newest = record.last[-SHOWN_LOST:] if new <= 0 else record.last[-min(new, SHOWN_LOST) :]
-    text = "; ".join(f"{moment.to_text(one.at)}: {one.said}" for one in newest)
+    text = "; ".join(f"{moment.to_text(one.at)}: {one.sentence}" for one in newest)
     if new <= 0:
         return note(check, f"{_acknowledged(record.count)}, the last at {text}")
     more = "…; " if new > len(newest) else ""

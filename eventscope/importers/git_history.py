@@ -40,7 +40,7 @@ class History:
     """The events of a repository, with the numbers of commits that they include and omit."""
 
     commits: int
-    omitted: int
+    omitted_commits: int
     events: Iterator[EventMessage]
 
 

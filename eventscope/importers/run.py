@@ -30,21 +30,21 @@ T = TypeVar("T")
 class ImportReport:
     """The result of an import as far as NATS knows it; the ingester decides later what the log takes."""
 
-    published: int
+    publications: int
     """Messages that JetStream acknowledged."""
-    failed: int
+    bad_lines: int
     """Lines that cannot be an event."""
-    repeated: int = 0
+    duplicates: int = 0
     """Published messages that JetStream already had, and dropped."""
 
     @property
     def summary(self) -> str:
         """The result in a sentence, with what to do next."""
-        parts = [f"{self.published:,} published"]
-        if self.repeated:
-            parts.append(f"{self.repeated:,} of them dropped by JetStream, which got them a moment ago")
-        if self.failed:
-            parts.append(f"{self.failed:,} not published, see above")
+        parts = [f"{self.publications:,} published"]
+        if self.duplicates:
+            parts.append(f"{self.duplicates:,} of them dropped by JetStream, which got them a moment ago")
+        if self.bad_lines:
+            parts.append(f"{self.bad_lines:,} not published, see above")
         return (
             f"{'; '.join(parts)}. The ingester stores those that are new to the log;"
             " `eventscope rejected list` shows those that it rejects"
@@ -87,15 +87,17 @@ async def import_events(
     with closing(event_source.items):
         async with Publisher.connect(nats_url, stream, subjects, access=access) as publisher:
             with _progress(console) as progress:
-                failed = await _publish(event_source, publisher, progress)
-    return ImportReport(publisher.acknowledged, failed, publisher.duplicates)
+                bad_lines = await _publish(event_source, publisher, progress)
+    return ImportReport(publisher.acknowledgements, bad_lines, publisher.duplicates)
 
 
 def open_source(source: str, *, shallow: bool = False) -> EventSource:
     """The source that the user names. BadInput when there is none, or it cannot be read."""
     if source.startswith(GIT):
         history = git_history.read(source.removeprefix(GIT), shallow=shallow)
-        return EventSource(source, "commits", history.commits, _by_commit(history.events), _omission(history.omitted))
+        return EventSource(
+            source, "commits", history.commits, _by_commit(history.events), _omission(history.omitted_commits)
+        )
     if shallow:
         raise BadInput("--shallow is for repositories only: git:PATH", "source")
     match Path(source).suffix.lower():
@@ -124,19 +126,19 @@ def _by_commit(events: Iterator[EventMessage]) -> Items:
 async def _publish(source: EventSource, publisher: Publisher, progress: Progress) -> int:
     """Publish all valid events, print a line for each bad one, and return the number of bad ones."""
     task = progress.add_task(safe(source.name), total=source.total, units=source.units)
-    failed = 0
+    bad_lines = 0
     # in a thread, so that the connection is served while git or the disk is slow
     while items := await _in_thread(lambda: list(islice(source.items, CHUNK))):
         for item in items:
             if (reason := await _problem(publisher, item)) is not None:
-                failed += 1
+                bad_lines += 1
                 progress.console.print(
                     safe(f"{source.item_name(item.number)}: {reason}"), markup=False, highlight=False, soft_wrap=True
                 )
         progress.update(task, completed=items[-1].number)
     await publisher.flush()
     progress.update(task, completed=source.total)
-    return failed
+    return bad_lines
 
 
 async def _problem(publisher: Publisher, item: MessageLine | BadLine) -> str | None:

@@ -80,12 +80,12 @@ class StreamReader(Generic[T]):
         self._room = asyncio.Event()
         self._room.set()
         self._wake_up = asyncio.Event()
-        self._requested = 0
+        self._request_size = 0
         self._consumer_sequence = 0
         self._failure: Exception | None = None
-        self._heard_at = monotonic()
+        self._last_message_at = monotonic()
         self._reconnects = client.stats["reconnects"]
-        self.pending = 0  # messages in the stream after the last one that came
+        self.backlog = 0  # messages in the stream after the last one that came
         self.share = 1.0  # of the limit `ahead_seconds`
 
     async def next(self, seconds: float) -> list[T]:
@@ -99,7 +99,7 @@ class StreamReader(Generic[T]):
         while not self._ready:
             if self._failure is not None:
                 raise self._failure
-            if monotonic() - self._heard_at > self._silence_seconds:
+            if monotonic() - self._last_message_at > self._silence_seconds:
                 if self._client.is_connected:  # perhaps only this end is deaf, which pings would notice later
                     await self._client.force_reconnect()
                 raise Unavailable("NATS is silent")
@@ -129,7 +129,7 @@ class StreamReader(Generic[T]):
 
     async def receive(self, message: Msg) -> None:
         """Handle what the server sends to the inbox."""
-        self._heard_at = monotonic()
+        self._last_message_at = monotonic()
         headers = {} if message.headers is None else message.headers
         # Not decided by headers: a publisher may send `Status` with an empty message.
         if message.reply.startswith(MESSAGE):
@@ -162,14 +162,14 @@ class StreamReader(Generic[T]):
     def _handle_status(self, status: str, description: str) -> None:
         if status == "100":
             return
-        self._requested = 0
+        self._request_size = 0
         # these end the request, since nothing is left or it is filled; others mean that the consumer is gone
         if status not in ("404", "408") and description not in ENDS:
             self._failure = ReadInterrupted(f"NATS ended the read: {status} {description}".strip())
 
     def _add(self, raw: Msg, headers: dict[str, str]) -> None:
-        sequence, consumer_sequence, nanoseconds, self.pending = parse_reply(raw.reply)
-        self._requested -= 1
+        sequence, consumer_sequence, nanoseconds, self.backlog = parse_reply(raw.reply)
+        self._request_size -= 1
         if self._failure is not None:
             return  # a message before it is missing
         if consumer_sequence != self._consumer_sequence + 1:
@@ -189,11 +189,11 @@ class StreamReader(Generic[T]):
             self._failure = error
 
     async def _request(self) -> None:
-        if self._requested > 0:
+        if self._request_size > 0:
             return
-        self._requested = AHEAD * self._most
+        self._request_size = AHEAD * self._most
         request = {
-            "batch": self._requested,
+            "batch": self._request_size,
             "max_bytes": REQUEST_BYTES,
             "expires": REQUEST_SECONDS * 1_000_000_000,
             "idle_heartbeat": int(HEARTBEAT_SECONDS * 1_000_000_000),
@@ -212,7 +212,7 @@ class StreamReader(Generic[T]):
             self._seconds = self._seconds - seconds if self._ready else 0.0  # subtracting floats need not end at 0
             batch.append(message)
         if not self._room.is_set():
-            self._heard_at = monotonic()  # `receive` was paused until now
+            self._last_message_at = monotonic()  # `receive` was paused until now
             self._room.set()
         return batch
 

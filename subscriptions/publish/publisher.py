@@ -61,7 +61,7 @@ class Publisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._most_bytes = 0
-        self._acknowledged = 0
+        self._acknowledgements = 0
         self._duplicates = 0
         self._work: asyncio.Task[None]
 
@@ -98,9 +98,9 @@ class Publisher:
             await stream.close(client)
 
     @property
-    def acknowledged(self) -> int:
+    def acknowledgements(self) -> int:
         """How many messages JetStream has acknowledged so far."""
-        return self._acknowledged
+        return self._acknowledgements
 
     @property
     def duplicates(self) -> int:
@@ -148,12 +148,12 @@ class Publisher:
     async def _deliver(self, client: Client | None) -> None:
         failures = 0
         while True:
-            before = self._acknowledged
+            before = self._acknowledgements
             try:
                 client = client or await self._connection()
                 await self._carry(client)
             except (_Broken, CannotStart) as trouble:
-                failures = 1 if self._acknowledged > before else failures + 1
+                failures = 1 if self._acknowledgements > before else failures + 1
                 pause = min(LONGEST_PAUSE, 0.1 * 2**failures) * random.uniform(0.5, 1)
                 logger.warning(
                     "%d messages are not acknowledged (%s); they are sent again in %.1f s",
@@ -201,7 +201,7 @@ class Publisher:
             except APIError as error:
                 raise _Broken(f"JetStream refuses a message for now: {error.description}") from None
             self._unacknowledged.popleft()
-            self._acknowledged += 1
+            self._acknowledgements += 1
             self._duplicates += is_duplicate and not again
             self._window.release()
             if not self._pending_count():

@@ -64,9 +64,9 @@ class Retrier:
 
     def __init__(self, log: Log, client: Client, stream: str) -> None:
         self.answers: dict[int, Answer] = {}
-        self.sent: set[int] = set()
+        self.sent_numbers: set[int] = set()
         self.inbox = client.new_inbox()
-        self._removed: set[int] = set()
+        self._removed_numbers: set[int] = set()
         self._log = log
         self._client = client
         self._js = client.jetstream(timeout=ACK_SECONDS)
@@ -77,10 +77,10 @@ class Retrier:
 
     async def remove_answered(self) -> None:
         """Remove the rejected messages that are now stored, or rejected again under another number."""
-        numbers = self.answers.keys() - self._removed
+        numbers = self.answers.keys() - self._removed_numbers
         if numbers:
             await remove(self._log, sorted(numbers))
-            self._removed |= numbers
+            self._removed_numbers |= numbers
 
     async def send(self, message: StoredRejection) -> None:
         """Send the message again, and return when JetStream has it. It stays among the rejected ones.
@@ -108,7 +108,7 @@ class Retrier:
             raise Unavailable(
                 f"JetStream did not acknowledge number {message.number}, which stays rejected; retry it again"
             ) from error
-        self.sent.add(message.number)
+        self.sent_numbers.add(message.number)
 
     async def receive(self, message: Msg) -> None:
         """Accept an answer if an ingester sent it: a forged one would remove a message that is not stored."""
@@ -124,7 +124,7 @@ class Retrier:
 
     async def settle(self, seconds: float) -> None:
         """Wait until all that was sent is answered, or no further answer came for `seconds`."""
-        while self.sent - self.answers.keys():
+        while self.sent_numbers - self.answers.keys():
             self._answer_came.clear()
             try:
                 async with asyncio.timeout(seconds):

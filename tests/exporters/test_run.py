@@ -44,7 +44,7 @@ async def test_an_import_makes_an_empty_log_the_same_and_leaves_the_original_unc
     back: Any = {"subjects": settings.subjects, "console": screen, "nats_url": settings.nats_url}
 
     report = await import_events(str(tmp_path / name), stream=settings.stream, **back)
-    assert (report.published, report.failed) == (4, 0)
+    assert (report.publications, report.bad_lines) == (4, 0)
     await publish(client, settings, [{"type": "the.end"}])
     await until(lambda: has(api, 5))  # after all previous output
     assert (await contents(str(api.http.base_url)))[:4] == before
@@ -139,7 +139,7 @@ async def test_lines_of_tail_are_imported_like_those_of_an_export(
     assert await export(api, tmp_path / "export.jsonl", screen) == 4
     assert lines(file) == lines(tmp_path / "export.jsonl")[:-1]
     given: Any = {"nats_url": settings.nats_url, "stream": settings.stream, "subjects": settings.subjects}
-    assert (await import_events(str(file), **given, console=screen)).failed == 0
+    assert (await import_events(str(file), **given, console=screen)).bad_lines == 0
     await publish(client, settings, [{"type": "the.end"}])
     await until(lambda: has(api, 5))
     assert await rejected.rejections(log, limit=1) == []

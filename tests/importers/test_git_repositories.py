@@ -64,7 +64,7 @@ def test_a_shallow_clone_gives_the_same_events_as_the_whole_where_it_can(
     events = list(history.events)
     inside = clone.git("rev-list", "HEAD").split()
     assert events == [one for one in workshop.events() if one["correlationId"] in set(inside).difference(boundary)]
-    assert (history.commits, history.omitted) == (len(inside) - len(boundary), len(boundary))
+    assert (history.commits, history.omitted_commits) == (len(inside) - len(boundary), len(boundary))
 
 
 def test_a_boundary_that_the_current_branch_does_not_reach_cuts_nothing_off(workshop: Workshop) -> None:

@@ -48,9 +48,9 @@ async def test_the_history_of_this_repository_ends_with_the_files_it_has(
             subjects=settings.subjects,
             console=Console(file=io.StringIO()),
         )
-        assert report.failed == 0
+        assert report.bad_lines == 0
         await until(lambda: _all_is_read(api))
-    assert (await checkpoint.read(log)).head == report.published
+    assert (await checkpoint.read(log)).head == report.publications
 
     files: list[dict[str, Any]] = []
     after = None

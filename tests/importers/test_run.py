@@ -59,7 +59,7 @@ async def test_all_lines_of_a_file_are_imported_in_order(
     file = tmp_path / "events.jsonl"
     file.write_text("".join(f'{{"type": "tick", "data": {{"n": {n}}}}}\n' for n in range(1000)))
 
-    assert await bring(str(file)) == ImportReport(published=1000, failed=0)
+    assert await bring(str(file)) == ImportReport(publications=1000, bad_lines=0)
 
     assert [message["data"]["n"] for message in await stored(js, stream_name)] == list(range(1000))
     assert "1000/1000 lines" in said(screen)
@@ -71,7 +71,7 @@ async def test_bad_lines_are_printed_and_counted_and_good_ones_are_imported(
     file = tmp_path / "events.csv"
     file.write_text("type,data.n\ntick,1\n[b]two words[/b],2\ntick,3\ntick\n")
 
-    assert await bring(str(file)) == ImportReport(published=2, failed=2)
+    assert await bring(str(file)) == ImportReport(publications=2, bad_lines=2)
 
     assert [message["data"]["n"] for message in await stored(js, stream_name)] == [1, 3]
     assert "events.csv:3: the type '[b]two words[/b]' is not words joined by dots" in said(screen)
@@ -79,12 +79,12 @@ async def test_bad_lines_are_printed_and_counted_and_good_ones_are_imported(
 
 
 def test_the_report_says_what_is_known_and_where_to_find_the_rest() -> None:
-    summary = ImportReport(published=1200, failed=1, repeated=30).summary
+    summary = ImportReport(publications=1200, bad_lines=1, duplicates=30).summary
     assert summary.startswith(
         "1,200 published; 30 of them dropped by JetStream, which got them a moment ago; 1 not pub"
     )
     assert "`eventscope rejected list`" in summary
-    assert ImportReport(published=5, failed=0).summary.startswith("5 published. ")
+    assert ImportReport(publications=5, bad_lines=0).summary.startswith("5 published. ")
 
 
 async def test_a_line_that_the_stream_cannot_accept_is_a_bad_line(
@@ -94,7 +94,7 @@ async def test_a_line_that_the_stream_cannot_accept_is_a_bad_line(
     file = tmp_path / "events.jsonl"
     file.write_text('{"type": "tick"}\n{"type": "tick", "data": "' + "x" * 300 + '"}\n')
 
-    assert await bring(str(file)) == ImportReport(published=1, failed=1)
+    assert await bring(str(file)) == ImportReport(publications=1, bad_lines=1)
 
     assert "events.jsonl:2: the message" in said(screen)
     assert "at most 300 are allowed" in said(screen)
@@ -112,8 +112,8 @@ def repository(tmp_path: Path) -> Path:
 async def test_importing_a_repository_a_second_time_adds_nothing(
     bring: Import, js: JetStreamContext, stream_name: str, repository: Path, screen: Console
 ) -> None:
-    assert await bring(f"git:{repository}") == ImportReport(published=2, failed=0)
-    assert await bring(f"git:{repository}") == ImportReport(published=2, failed=0, repeated=2)
+    assert await bring(f"git:{repository}") == ImportReport(publications=2, bad_lines=0)
+    assert await bring(f"git:{repository}") == ImportReport(publications=2, bad_lines=0, duplicates=2)
 
     assert [message["type"] for message in await stored(js, stream_name)] == ["commit.recorded", "file.created"]
     assert "1/1 commits" in said(screen)
@@ -131,7 +131,7 @@ async def test_the_import_of_a_shallow_clone_reports_what_is_left_out(
         await asyncio.to_thread(subprocess.run, command, cwd=repository, check=True)
     given: Any = {"nats_url": nats_url, "stream": stream_name, "subjects": [f"{stream_name}.>"], "console": screen}
 
-    assert await import_events(f"git:{folder}", **given, shallow=True) == ImportReport(published=0, failed=0)
+    assert await import_events(f"git:{folder}", **given, shallow=True) == ImportReport(publications=0, bad_lines=0)
 
     assert "1 commit is omitted: this is a shallow clone" in said(screen)
     with pytest.raises(BadInput, match="--shallow is for repositories only"):
@@ -154,8 +154,8 @@ async def test_an_import_that_is_stopped_leaves_nothing_behind(
 
     assert await _messages(js, stream_name) < 30_000
     report = await bring(str(file))
-    assert (report.published, report.failed) == (30_000, 0)
-    assert 0 < report.repeated < 30_000
+    assert (report.publications, report.bad_lines) == (30_000, 0)
+    assert 0 < report.duplicates < 30_000
     assert await _messages(js, stream_name) == 30_000
 
 

@@ -161,10 +161,10 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
 
 async def played(publisher: Publisher, count: int, history: int) -> None:
     """Play until this many events are acknowledged."""
-    before = publisher.acknowledged
+    before = publisher.acknowledgements
     task = asyncio.create_task(play(publisher, rate=500, seed=7, history=history))
     async with asyncio.timeout(60):
-        while publisher.acknowledged < before + count and not task.done():  # noqa: ASYNC110
+        while publisher.acknowledgements < before + count and not task.done():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -182,7 +182,7 @@ async def test_a_run_begins_with_past_events_and_continues_live_with_other_ids_e
     last = (await js.stream_info(stream_name)).state.last_seq
     kept = [orjson.loads((await js.get_msg(stream_name, n)).data or b"") for n in range(1, last + 1)]
     # JetStream would have dropped the second run if it had repeated the first
-    assert last == publisher.acknowledged >= 360
+    assert last == publisher.acknowledgements >= 360
     assert len({message["messageId"] for message in kept}) == last
     times = [datetime.fromisoformat(message["timestamp"]) for message in kept]
     assert times == sorted(times)

@@ -203,7 +203,7 @@ async def test_missing_rejections_are_reported(log: Log, caplog: pytest.LogCaptu
     await write(log, event("c"))
     assert "the collection rejected was dropped or replaced" in caplog.text
     [incident] = (await incidents.read(log)).last
-    assert incident.said.startswith("the collection rejected was dropped or replaced")
+    assert incident.sentence.startswith("the collection rejected was dropped or replaced")
 
 
 async def test_an_older_log_that_replaces_the_new_one_is_not_mistaken_for_a_slow_ingester(log: Log) -> None:

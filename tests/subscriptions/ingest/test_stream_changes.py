@@ -74,7 +74,7 @@ async def test_removed_subjects_are_put_back(
         await wait_for_events(log, 2)
         [incident] = await until(noted)
     assert "is set to accept" in caplog.text
-    assert incident.said.startswith(f"the stream {settings.stream} did not accept {settings.subjects[0]} between 2")
+    assert incident.sentence.startswith(f"the stream {settings.stream} did not accept {settings.subjects[0]} between 2")
 
 
 async def test_settings_by_which_a_stream_drops_messages_cause_one_warning(

@@ -108,7 +108,7 @@ async def test_a_server_does_not_count_as_silent_while_nothing_was_requested(
     async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight, limits) as reader:
         assert len(await reader.next(10)) == 1
         await until(lambda: not reader._room.is_set())
-        reader._heard_at -= 100.0  # as long as storing took
+        reader._last_message_at -= 100.0  # as long as storing took
         assert [len(await reader.next(10)) for _ in range(2)] == [1, 1]
 
 

@@ -73,7 +73,7 @@ async def test_messages_arrive_in_the_order_in_which_they_were_published(
         for message in numbered(1000):
             await publisher.publish(message)
 
-    assert publisher.acknowledged == 1000
+    assert publisher.acknowledgements == 1000
     assert await numbers(bare_client.jetstream(), stream_name) == list(range(1000))
 
 
@@ -86,7 +86,7 @@ async def test_after_flush_everything_is_acknowledged(
             await publisher.publish(message)
         await publisher.flush()
 
-        assert publisher.acknowledged == 100
+        assert publisher.acknowledgements == 100
         assert (await bare_client.jetstream().stream_info(stream_name)).state.messages == 100
 
 
@@ -104,7 +104,7 @@ async def test_a_server_that_is_killed_repeatedly_loses_and_repeats_nothing_and_
 
         publishing = asyncio.create_task(publish())
         for kill in range(1, 5):
-            await until(lambda: publisher.acknowledged >= kill * 400)  # noqa: B023
+            await until(lambda: publisher.acknowledgements >= kill * 400)  # noqa: B023
             own_nats.kill()
             await own_nats.start()
         await publishing
@@ -146,7 +146,7 @@ async def test_publishing_waits_for_a_full_stream(
         for message in numbered(50):
             await publisher.publish(message)
         await until(lambda: "maximum messages exceeded" in caplog.text)
-        assert publisher.acknowledged == 10
+        assert publisher.acknowledgements == 10
         await js.update_stream(info.config, max_msgs=-1)
 
     assert await numbers(js, stream_name) == list(range(50))

@@ -34,7 +34,7 @@ async def test_a_message_that_can_never_be_sent_is_refused_and_the_others_are_se
             await publisher.publish(message)
         await publisher.publish({"type": "tick"})
 
-    assert publisher.acknowledged == 1
+    assert publisher.acknowledgements == 1
 
 
 async def test_a_message_larger_than_the_stream_accepts_is_refused(
