@@ -16,7 +16,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _SharedTask:
     task: asyncio.Task[Any]
-    waiting: int = 0
+    callers: int = 0
 
 
 class SharedAnswers:
@@ -31,14 +31,14 @@ class SharedAnswers:
         if shared is None:
             shared = self._tasks[key] = _SharedTask(asyncio.create_task(find()))
             shared.task.add_done_callback(partial(self._forget_failed, key))
-        shared.waiting += 1
+        shared.callers += 1
         try:
             answer: T = await asyncio.shield(shared.task)
             return answer
         finally:
-            shared.waiting -= 1
+            shared.callers -= 1
             # no await between this check and `_forget`, so no new caller can join a task that is being cancelled
-            if not shared.waiting and not shared.task.done():
+            if not shared.callers and not shared.task.done():
                 shared.task.cancel()
                 self._forget(key, shared.task)
 

@@ -15,13 +15,13 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._running: asyncio.Task[T] | None = None
+        self._current: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
 
     def join(self, read: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
         """The result of a read that begins after this call. Cancelling one caller does not affect the others."""
         if self._next is None or self._next.done():  # done only if it was cancelled before it began
-            self._next = asyncio.create_task(self._turn(self._running, read))
+            self._next = asyncio.create_task(self._turn(self._current, read))
             self._next.add_done_callback(_retrieve)
         return asyncio.shield(self._next)
 
@@ -29,7 +29,7 @@ class SingleFlight(Generic[T]):
         if before is not None:
             await asyncio.wait([before])
         # from here on the read is running: later calls need the next one
-        self._running, self._next = self._next, None
+        self._current, self._next = self._next, None
         return await read()
 
 

@@ -75,14 +75,14 @@ def write_concern(facts: ServerFacts) -> Finding:
     )
 
 
-def indexes(present: frozenset[IndexFacts], needed: Sequence[IndexFacts]) -> Finding:
+def indexes(present: frozenset[IndexFacts], definitions: Sequence[IndexFacts]) -> Finding:
     """Whether all indexes exist that queries and uniqueness need."""
     check = "MongoDB indexes"
     if not present:
         return warning(check, "the log has not been created yet", SERVE)
-    missing = [index for index in needed if index not in present]
+    missing = [index for index in definitions if index not in present]
     if not missing:
-        return ok(check, f"all {len(needed)} exist")
+        return ok(check, f"all {len(definitions)} exist")
     others = {(index.collection, index.keys) for index in present}
     problems = [
         f"{index.name} {'has other options' if (index.collection, index.keys) in others else 'is missing'}"

@@ -90,7 +90,7 @@ def takes(at: StreamFacts, stream: str, subjects: Sequence[str]) -> Finding:
     if missing:
         advice = f"start `eventscope ingest`, which adds it, or set {variable('subjects')}"
         return broken(check, f"{stream} does not capture {', '.join(missing)}", advice)
-    if at.sealed:
+    if at.is_sealed:
         return broken(check, f"{stream} is sealed and accepts no more messages", "create another stream")
     return ok(check, f"{stream} captures {', '.join(at.subjects)}")
 
@@ -124,9 +124,13 @@ def replicas(at: StreamFacts, stream: str, *, embedded: bool) -> Finding:
 
 def absent(at: StreamFacts) -> list[Finding]:
     """Replicas that are offline or lag behind; empty if none is."""
-    if not at.absent:
+    if not at.absent_replicas:
         return []
-    return [warning("NATS members", f"offline or behind: {', '.join(at.absent)}", "see: nats server report jetstream")]
+    return [
+        warning(
+            "NATS members", f"offline or behind: {', '.join(at.absent_replicas)}", "see: nats server report jetstream"
+        )
+    ]
 
 
 def keeps(at: StreamFacts, stream: str) -> Finding:
@@ -231,7 +235,7 @@ def own_subjects(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
             f"{stream} captures {', '.join(captured)}, where Eventscope and NATS send their own, so it is not read",
             f"remove them: nats stream edit {stream} --subjects …",
         )
-    if others := [name for name in facts.listening if name != stream]:
+    if others := [name for name in facts.capturing_streams if name != stream]:
         return warning(
             check,
             f"{', '.join(others)} captures {live_batch.subject(stream)}, and so stores each event again, and a"

@@ -40,7 +40,7 @@ class ReceivedRequest:
 
     receive: Receive
     messages: list[Message] = field(default_factory=list)
-    replayed: int = 0
+    next_index: int = 0
 
     async def body(self, most: int) -> bytes | None:
         """The whole body; None if it has more bytes, or if the client has disconnected."""
@@ -58,9 +58,9 @@ class ReceivedRequest:
 
     async def replay(self) -> Message:
         """Receive from the start."""
-        if self.replayed < len(self.messages):
-            self.replayed += 1
-            return self.messages[self.replayed - 1]
+        if self.next_index < len(self.messages):
+            self.next_index += 1
+            return self.messages[self.next_index - 1]
         return await self.receive()
 
 

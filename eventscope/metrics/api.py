@@ -58,19 +58,19 @@ class ApiMetrics:
         self._sockets = gauge("websockets", "WebSockets that are open.")
         self._streams = gauge("event_streams", "Event streams that are open.")
         self._followers = gauge("followers", "Subscriptions that follow the log at the moment.")
-        self._delivered = counter("delivered_events", "Events delivered to subscriptions.")
-        self._dropped = counter(
+        self._deliveries = counter("delivered_events", "Events delivered to subscriptions.")
+        self._dropped_connections = counter(
             "dropped_connections", "Connections of subscribers that the server closed, by `reason`.", "reason"
         )
-        self._given_up = counter(
+        self._refused_connections = counter(
             "given_up_connections", "HTTP connections that the server refused or closed early, by `reason`.", "reason"
         )
         self._fan_out = histogram("fan_out_seconds", "Time to send one result to all equal subscriptions.")
         self._cohorts = gauge("cohorts", "Subscriptions that differ from each other; equal ones share the work.")
         self._lag = gauge("slowest_lag_events", "How many positions the slowest subscription lags behind the log.")
-        self._waiting = gauge("waiting_bytes", "Bytes of live events that wait for slow subscribers.")
-        self._arrived = counter("live_events", "Events that arrived live from the ingester.")
-        self._distrusted = counter(
+        self._waiting_bytes = gauge("waiting_bytes", "Bytes of live events that wait for slow subscribers.")
+        self._arrivals = counter("live_events", "Events that arrived live from the ingester.")
+        self._distrusted_messages = counter(
             "distrusted_live_messages",
             "Messages on the live subject that no ingester of this log signed, by `reason`.",
             "reason",
@@ -97,13 +97,13 @@ class ApiMetrics:
     def on_arrival(self, events: Sequence[EventDocument]) -> None:
         """Count events that arrived live."""
         now = moment.now()
-        self._arrived.inc(len(events))
+        self._arrivals.inc(len(events))
         for event in events:
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
 
     def on_distrust(self, reason: str) -> None:
         """Count a live message that was ignored."""
-        self._distrusted.labels(reason).inc()
+        self._distrusted_messages.labels(reason).inc()
 
     def distrusted_answer(self, reason: str) -> None:
         """Count a reply that was ignored because no ingester signed it."""
@@ -111,7 +111,7 @@ class ApiMetrics:
 
     def on_delivery(self, events: int = 1) -> None:
         """Count events that were delivered to subscriptions."""
-        self._delivered.inc(events)
+        self._deliveries.inc(events)
 
     def on_fan_out(self, seconds: float) -> None:
         """Count a result that went out to all equal subscriptions."""
@@ -119,11 +119,11 @@ class ApiMetrics:
 
     def on_drop(self, reason: str) -> None:
         """Count a subscriber's connection that the server closed."""
-        self._dropped.labels(reason).inc()
+        self._dropped_connections.labels(reason).inc()
 
     def on_http_drop(self, reason: str) -> None:
         """Count a connection that was refused or closed early."""
-        self._given_up.labels(reason).inc()
+        self._refused_connections.labels(reason).inc()
 
     @contextmanager
     def socket(self) -> Iterator[None]:
@@ -152,7 +152,7 @@ class ApiMetrics:
             self._followers.set(state.count)
             self._cohorts.set(state.cohorts)
             self._lag.set(state.slowest_lag_events)
-            self._waiting.set(state.waiting_bytes)
+            self._waiting_bytes.set(state.waiting_bytes)
             await self.log.look(services.log, lag)
 
         return route(self.registry, look, siblings)

@@ -47,7 +47,7 @@ class IngestMetrics:
             return Histogram(f"eventscope_ingest_{name}", help, buckets=buckets, registry=self.registry)
 
         self._events = counter("events", "Events stored.")
-        self._rejected = counter("rejected", "Messages rejected, by `code`.", "code")
+        self._rejections = counter("rejected", "Messages rejected, by `code`.", "code")
         self._duplicates = counter("duplicates", "Messages dropped because their event was stored before.")
         self._claims = counter(
             "claims_differing", "Events whose message claimed a version other than the one that the log assigned."
@@ -60,7 +60,7 @@ class IngestMetrics:
         self._active = Gauge(
             "eventscope_ingest_active", "Whether this ingester reads and stores: 1 or 0.", registry=self.registry
         )
-        self._held = Gauge(
+        self._held_messages = Gauge(
             "eventscope_ingest_held_messages",
             "Stored messages that the stream keeps for a durable consumer, by `consumer`.",
             ["consumer"],
@@ -73,7 +73,7 @@ class IngestMetrics:
         self._resets = counter(
             "source_resets", "How often the stream was found recreated or without its last messages."
         )
-        self._miscounted = counter("miscounted", "Derived documents that a sample found to disagree with their events.")
+        self._miscounts = counter("miscounted", "Derived documents that a sample found to disagree with their events.")
         self._errors = counter("errors", "How often an error interrupted ingest, by `kind` of error.", "kind")
 
     def on_start(self, term: int) -> None:
@@ -98,7 +98,7 @@ class IngestMetrics:
         self._events.inc(len(outcome.events))
         self._duplicates.inc(outcome.duplicates)
         for code, times in outcome.codes.items():
-            self._rejected.labels(code).inc(times)
+            self._rejections.labels(code).inc(times)
         for event in outcome.events:
             # the clock of NATS may be ahead of ours
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
@@ -111,7 +111,7 @@ class IngestMetrics:
 
     def on_miscount(self, documents: int) -> None:
         """Count wrong documents in a sample."""
-        self._miscounted.inc(documents)
+        self._miscounts.inc(documents)
 
     def on_stop(self, error: Exception) -> None:
         """Count an error, and report it as the reason for the stop until work resumes."""
@@ -123,9 +123,9 @@ class IngestMetrics:
 
     def on_hold(self, messages: Mapping[str, int]) -> None:
         """Set the number of messages that each consumer holds, and drop consumers that no longer hold any."""
-        self._held.clear()
+        self._held_messages.clear()
         for consumer, count in messages.items():
-            self._held.labels(consumer).set(count)
+            self._held_messages.labels(consumer).set(count)
 
     def routes(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> list[Route]:
         """`/healthz`, `/readyz` and `/metrics` of an ingester, standing by or not."""

@@ -47,13 +47,13 @@ class LogMetrics:
 
         self._up = gauge("up", "Whether the log can be read: 1 or 0; when it cannot, the metrics of its state are NaN.")
         self._head = gauge("head", "The last position of the log.")
-        self._rejected = gauge("rejected", "Rejected messages that wait for somebody to examine them.")
-        self._dropped = gauge(
+        self._rejections = gauge("rejected", "Rejected messages that wait for somebody to examine them.")
+        self._dropped_rejections = gauge(
             "rejected_dropped", "Rejected messages that were dropped so far to stay within the limit."
         )
         self._ingesting = gauge("ingesting", "Whether an ingester is at work: 1 or 0.")
         self._term = gauge("lease_term", "How often the lease has passed from one holder to another.")
-        self._lost = gauge("lost_messages", "Messages that JetStream removed before they were read.")
+        self._lost_messages = gauge("lost_messages", "Messages that JetStream removed before they were read.")
         self._resets = gauge("source_resets", "How often the stream was recreated or had lost its last messages.")
         self._ahead = gauge(
             "clock_ahead_seconds",
@@ -75,24 +75,24 @@ class LogMetrics:
             self._up.set(0)
             for gauge in (
                 self._head,
-                self._rejected,
-                self._dropped,
+                self._rejections,
+                self._dropped_rejections,
                 self._ingesting,
                 self._term,
                 self._resets,
-                self._lost,
+                self._lost_messages,
             ):
                 gauge.set(UNKNOWN)
             self._set_lag(None)
             return
         self._up.set(1)
         self._head.set(state.head)
-        self._rejected.set(waiting)
-        self._dropped.set(0 if dropped is None else dropped.count)
+        self._rejections.set(waiting)
+        self._dropped_rejections.set(0 if dropped is None else dropped.count)
         self._ingesting.set(state.lease_held)
         self._term.set(state.term)
         self._resets.set(state.source_resets)
-        self._lost.set(state.lost_count)
+        self._lost_messages.set(state.lost_count)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 self._set_lag(await lag())

@@ -27,13 +27,13 @@ class Watchdog:
 
     def __init__(self, supervisor: Supervisor, sockets: dict[str, Path], seconds: float) -> None:
         self.registry = CollectorRegistry()
-        self._replaced = Counter(
+        self._replacements = Counter(
             "eventscope_workers_replaced",
             "Workers that were killed because they did not answer, by `name`.",
             ["name"],
             registry=self.registry,
         )
-        self._answering = Gauge(
+        self._answering_workers = Gauge(
             "eventscope_workers_answering", "Workers that answered the last probe.", registry=self.registry
         )
         self._supervisor = supervisor
@@ -57,7 +57,7 @@ class Watchdog:
             processes = [(name, pids[name]) for name in self._sockets if name in pids]
             # by process and not by worker: a new process starts with new patience
             self._patience = {one: self._patience.get(one) or Patience(self._seconds, now) for one in processes}
-            self._answering.set(sum(answers))
+            self._answering_workers.set(sum(answers))
             for name, has_answered in zip(self._sockets, answers, strict=True):
                 if name in pids:
                     self._judge(name, self._patience[name, pids[name]], now, late, has_answered=has_answered)
@@ -69,7 +69,7 @@ class Watchdog:
         patience.miss(now, late)
         if patience.is_over(now):
             logger.error("%s has not answered for %.0f s: killing and restarting it", name, now - patience.since)
-            self._replaced.labels(name).inc()
+            self._replacements.labels(name).inc()
             patience.since = now  # the process may take a moment to die
             self._supervisor.kill(name)
 

@@ -44,14 +44,14 @@ SelectionKey: TypeAlias = tuple[object, ...]
 
 @dataclass(slots=True)
 class SelectionPlan:
-    """One selection: how often it was met, with requests weighted, and its function once there is one.
+    """One selection: the `count` of its uses, with requests weighted, and its function once there is one.
 
     `nodes` keeps alive the nodes whose `id()` is in the selection's key.
     """
 
     nodes: object
-    met: int = 0
-    compiled: Complete | CompiledFields | None = None
+    count: int = 0
+    function: Complete | CompiledFields | None = None
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         has_middleware = self.middleware_manager is not None and self.middleware_manager.middlewares
         self._plans = plans if self.error_propagation and not has_middleware else None
         self._variant: tuple[object, ...] = ()
-        self._met: set[SelectionKey] = set()
+        self._selection_keys: set[SelectionKey] = set()
         self._fields: dict[int, tuple[GroupedFieldSet, SelectionPlan | None]] = {}
         self._reported: frozenset[str] = frozenset()
         self.root_result: Callable[[], Awaitable[Any]] | None = None
@@ -130,14 +130,14 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             return None
         nodes = [one.node for one in details]
         plan = self._plan((type, self._variant, *map(id, nodes)), nodes, lambda compiler: compiler.value(type, details))
-        return None if plan is None else plan.compiled  # type: ignore[return-value]  # plans of values are functions
+        return None if plan is None else plan.function  # type: ignore[return-value]  # plans of values are functions
 
     def ready_completer(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
         """The same, without counting this call as another use of the selection."""
         if self._plans is None:
             return None
         plan = self._plans.selections.get((type, self._variant, *(id(one.node) for one in details)))
-        return None if plan is None else plan.compiled  # type: ignore[return-value]  # plans of values are functions
+        return None if plan is None else plan.function  # type: ignore[return-value]  # plans of values are functions
 
     def execute_fields(
         self,
@@ -231,7 +231,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             key = (type, self._variant, *map(id, nodes))
             plan = self._plan(key, nodes, lambda compiler: compiler.fields(type, fields))
             self._fields[id(fields)] = (fields, plan)
-        return plan.compiled if plan is not None else None  # type: ignore[return-value]  # these are of fields
+        return plan.function if plan is not None else None  # type: ignore[return-value]  # these are of fields
 
     def _plan(
         self, key: SelectionKey, nodes: object, write: Callable[[Compiler], Complete | CompiledFields]
@@ -246,19 +246,19 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
                 self._report(plans, TOO_MANY_VARIANTS)
                 return None
             plan = plans.selections[key] = SelectionPlan(nodes)
-        if plan.met < self.warm:
-            plan.met += 1 if key in self._met else REQUEST
-            self._met.add(key)
-            if plan.met >= self.warm:
+        if plan.count < self.warm:
+            plan.count += 1 if key in self._selection_keys else REQUEST
+            self._selection_keys.add(key)
+            if plan.count >= self.warm:
                 compiler = Compiler(self)
                 try:
-                    plan.compiled = write(compiler)
+                    plan.function = write(compiler)
                 except TooLarge:
                     self._report(plans, TOO_LARGE)
                 except NotCompilable:
                     pass  # it has fields with resolvers; objects within it may be compiled by themselves
                 plans.on_compiled(len(compiler.lines))
-        return plan if plan.compiled is not None else None
+        return plan if plan.function is not None else None
 
     def _fall_back(self, error: Exception) -> None:
         if self._plans is not None:

@@ -37,24 +37,24 @@ class SelectionInfo(Info):
         raw = self._raw_info
         node: FieldNode = raw.field_nodes[0]
         if len(raw.field_nodes) > 1:
-            return _needed(raw.field_nodes, raw.fragments)
+            return _stored_fields(raw.field_nodes, raw.fragments)
         # nodes are frozen, but have a dictionary, and live as long as their document
-        needed: Any = node.__dict__.get(FIELDS, ...)
-        if needed is ...:
-            needed = node.__dict__[FIELDS] = _needed(raw.field_nodes, raw.fragments)
-        return cast("tuple[str, ...] | None", needed)
+        fields: Any = node.__dict__.get(FIELDS, ...)
+        if fields is ...:
+            fields = node.__dict__[FIELDS] = _stored_fields(raw.field_nodes, raw.fragments)
+        return cast("tuple[str, ...] | None", fields)
 
 
-def _needed(nodes: list[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> tuple[str, ...] | None:
-    needed: set[str] = set()
+def _stored_fields(nodes: list[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> tuple[str, ...] | None:
+    fields: set[str] = set()
     for node in nodes:
-        if node.selection_set is not None and not _collect(node.selection_set, fragments, needed, set()):
+        if node.selection_set is not None and not _collect(node.selection_set, fragments, fields, set()):
             return None
-    return tuple(sorted(needed))
+    return tuple(sorted(fields))
 
 
 def _collect(
-    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], needed: set[str], visited: set[str]
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], fields: set[str], visited: set[str]
 ) -> bool:
     """Add what the selections need; False when that is not known."""
     for part in selections.selections:
@@ -66,9 +66,9 @@ def _collect(
         elif isinstance(part, InlineFragmentNode) or (isinstance(part, FieldNode) and part.name.value in STEPS):
             inner = part.selection_set
         elif isinstance(part, FieldNode) and part.name.value in NEEDED:
-            needed.update(NEEDED[part.name.value])
+            fields.update(NEEDED[part.name.value])
         elif not isinstance(part, FieldNode) or part.name.value not in FREE:
             return False
-        if inner is not None and not _collect(inner, fragments, needed, visited):
+        if inner is not None and not _collect(inner, fragments, fields, visited):
             return False
     return True

@@ -91,19 +91,18 @@ def _refusal(
     return f"MongoDB refuses to create the indexes of the collection {collection.name}: {reason(error)}"
 
 
-def _conflict(collection: Collection, name: str, needed: Mapping[str, Any], existing: Mapping[str, Any]) -> str:
+def _conflict(collection: Collection, name: str, definition: Mapping[str, Any], existing: Mapping[str, Any]) -> str:
     return (
-        f"the index {name} of the collection {collection.name} {_difference(needed, existing)}: drop it with"
+        f"the index {name} of the collection {collection.name} {_difference(definition, existing)}: drop it with"
         f' db.{collection.name}.dropIndex("{name}"), and start again: Eventscope then creates the index it needs'
     )
 
 
-def _difference(needed: Mapping[str, Any], existing: Mapping[str, Any]) -> str:
-    ours, theirs = _options(needed), _options(existing)
-    if _keys(needed) != _keys(existing):
-        return (
-            f"is on {', '.join(key for key, _ in _keys(existing))} and not on {', '.join(k for k, _ in _keys(needed))}"
-        )
+def _difference(definition: Mapping[str, Any], existing: Mapping[str, Any]) -> str:
+    ours, theirs = _options(definition), _options(existing)
+    if _keys(definition) != _keys(existing):
+        present, right = (", ".join(key for key, _ in _keys(one)) for one in (existing, definition))
+        return f"is on {present} and not on {right}"
     if ours["unique"] != theirs["unique"]:
         return "is not unique" if ours["unique"] else "is unique, and should not be"
     if ours["expireAfterSeconds"] != theirs["expireAfterSeconds"]:

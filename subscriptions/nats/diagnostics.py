@@ -32,7 +32,7 @@ class StreamFacts:
     subjects: tuple[str, ...]
     storage: str
     replicas: int
-    absent: tuple[str, ...]  # replicas that are offline or lag behind
+    absent_replicas: tuple[str, ...]  # replicas that are offline or lag behind
     retention: str
     discard: str
     max_age: float | None
@@ -40,7 +40,7 @@ class StreamFacts:
     max_messages: int | None
     max_per_subject: int | None
     duplicate_window: float
-    sealed: bool
+    is_sealed: bool
     messages: int
     bytes: int
     first: int | None
@@ -53,7 +53,7 @@ class StreamFacts:
 class NatsFacts:
     """What the server reports. `jetstream` says why there is no JetStream; `stream` is None if there is no stream.
 
-    `holders` are the durable consumers of the stream, and `listening` the streams that capture what Eventscope sends.
+    `holders` are the durable consumers of the stream, and `capturing_streams` those that capture what Eventscope sends.
     `ahead` is its clock minus ours in seconds, wrong by at most `doubt`; None if it is unknown.
     """
 
@@ -66,7 +66,7 @@ class NatsFacts:
     ahead: float | None
     doubt: float
     holders: tuple[Holder, ...] = ()
-    listening: tuple[str, ...] = ()
+    capturing_streams: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ async def nats_facts(client: Client, stream: str, seconds: float = SECONDS) -> N
         exists = "error" not in info
         consumers = await holders(client.jetstream(), stream) if exists else []
         live = {"subject": live_batch.subject(stream)}
-        listening = await _request(client, "STREAM.NAMES", seconds, live) if exists else {}
+        answer = await _request(client, "STREAM.NAMES", seconds, live) if exists else {}
     except nats.errors.NoRespondersError:
         return NatsFacts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -107,7 +107,7 @@ async def nats_facts(client: Client, stream: str, seconds: float = SECONDS) -> N
         ahead=None if clock is None else (clock - (before + after) / 2) / 1_000_000,
         doubt=(after - before) / 2_000_000,
         holders=tuple(consumers),
-        listening=tuple(listening.get("streams") or ()),
+        capturing_streams=tuple(answer.get("streams") or ()),
     )
 
 
@@ -150,7 +150,7 @@ def _stream(info: dict[str, Any]) -> StreamFacts:
         subjects=tuple(config.get("subjects", ())),
         storage=config["storage"],
         replicas=config["num_replicas"],
-        absent=tuple(one["name"] for one in replicas if one.get("offline") or not one.get("current")),
+        absent_replicas=tuple(one["name"] for one in replicas if one.get("offline") or not one.get("current")),
         retention=config["retention"],
         discard=config["discard"],
         max_age=_limit(config["max_age"] / SECOND),
@@ -158,7 +158,7 @@ def _stream(info: dict[str, Any]) -> StreamFacts:
         max_messages=_limit(config["max_msgs"]),
         max_per_subject=None if config.get("discard_new_per_subject") else _limit(config["max_msgs_per_subject"]),
         duplicate_window=config.get("duplicate_window", 0) / SECOND,
-        sealed=config.get("sealed", False),
+        is_sealed=config.get("sealed", False),
         messages=state["messages"],
         bytes=state["bytes"],
         first_sequence=state["first_seq"],

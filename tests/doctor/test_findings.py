@@ -46,7 +46,7 @@ def test_every_problem_comes_with_advice() -> None:
     findings = [
         *of_mongo(version="4.4.1", replica_set=None, unhealthy=("b",), write_concern={"w": 1}, indexes=frozenset()),
         *of_nats(version=(2, 9, 0), jetstream="off"),
-        *of_stream(storage="memory", replicas=1, absent=("n2",), discard="old", max_age=HOUR, sealed=True),
+        *of_stream(storage="memory", replicas=1, absent_replicas=("n2",), discard="old", max_age=HOUR, is_sealed=True),
         log_checks.ingester(replace(CHECKPOINT, lease_held=False)),
         log_checks.lag(Lag(5, 100.0)),
         log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1, 2, 0),) * 7, lost_count=14)),

@@ -37,10 +37,10 @@ def test_the_maximum_size_of_messages_is_compared_with_what_the_log_accepts(most
     ("changed", "check", "level"),
     [
         ({"subjects": ("events.user.*", "orders.>")}, "NATS subjects", BROKEN),
-        ({"sealed": True}, "NATS subjects", BROKEN),
+        ({"is_sealed": True}, "NATS subjects", BROKEN),
         ({"storage": "memory"}, "NATS storage", BROKEN),
         ({"replicas": 2}, "NATS replicas", WARNING),
-        ({"absent": ("n2",)}, "NATS members", WARNING),
+        ({"absent_replicas": ("n2",)}, "NATS members", WARNING),
         ({"retention": "workqueue"}, "NATS discard policy", BROKEN),
         ({"retention": "interest"}, "NATS discard policy", BROKEN),
         ({"max_per_subject": 5}, "NATS discard policy", BROKEN),

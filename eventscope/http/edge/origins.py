@@ -18,18 +18,18 @@ MOST: Final = 400  # bytes of a valid header
 class Origins:
     """The origins of other sites whose pages may use the API; `*` stands for all of them."""
 
-    def __init__(self, listed: Iterable[str]) -> None:
-        self._listed = normalize_allowed_origins(listed)
-        self.any = ANY in self._listed
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = normalize_allowed_origins(origins)
+        self.any = ANY in self._origins
         self._cached_check = lru_cache(1024)(self._is_listed)
 
     def __bool__(self) -> bool:
-        return bool(self._listed)
+        return bool(self._origins)
 
     @property
     def hosts(self) -> frozenset[str]:
         """The hosts of these origins. Requests to such a host are answered too, as its pages may use the API anyway."""
-        return frozenset(ANY if one == ANY else urlsplit(one).hostname or "" for one in self._listed)
+        return frozenset(ANY if one == ANY else urlsplit(one).hostname or "" for one in self._origins)
 
     def allows(self, origin: bytes | None) -> bool:
         """Whether pages of that origin, None if unknown, may use the API from another site."""
@@ -44,7 +44,7 @@ class Origins:
         return origin is not None and not any(is_same_origin(_text(origin), _text(host)) for host in hosts)
 
     def _is_listed(self, origin: bytes) -> bool:
-        return normalize_origin(_text(origin)) in self._listed
+        return normalize_origin(_text(origin)) in self._origins
 
 
 def _text(header: bytes) -> str:
