@@ -99,7 +99,7 @@ class ChangeNotifier:
             return
         if batch is not None:
             await self._accept(batch)
-        elif self._feed.silent:
+        elif self._feed.is_silent:
             await self._look()
 
     async def _accept(self, batch: LiveBatch) -> None:

@@ -128,7 +128,7 @@ class Feed:
             self.subscribers -= 1
 
     @property
-    def silent(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether nothing came for longer than the pause between two heartbeats can explain."""
         return (
             self._last_message_at is None or asyncio.get_running_loop().time() - self._last_message_at > SILENCE_SECONDS

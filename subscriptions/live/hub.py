@@ -137,7 +137,7 @@ class Hub:
         else:
             if batch is not None:
                 await self._accept(batch)
-            elif self._cohorts and self._feed.silent:
+            elif self._cohorts and self._feed.is_silent:
                 at = await checkpoint.read(self._log)
                 self._check_identity(at)
                 await self._fill(at.head)

@@ -120,7 +120,7 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
 ) -> None:
     async with following(hub, TypePatterns(("no.such",)), 0) as items:
         await items_until(items, LiveStart)
-        await until(lambda: not feed.silent)  # until then, the hub turns to the log and signals a hole
+        await until(lambda: not feed.is_silent)  # until then, the hub turns to the log and signals a hole
         await publish_updates(client, subject_prefix, 20)
         *_, passed = await items_until(items, Advance)
         assert isinstance(passed, Advance)
