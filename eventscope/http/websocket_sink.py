@@ -23,21 +23,21 @@ class WebSocketSink:
         self._operation = operation
         self._send = adapter.ws.send
         self._put: Callable[[bytes, bytes, bytes], bool] = adapter.ws.scope.get("extensions", {}).get(PUT, _never)
-        self._head = '{"id":' + orjson.dumps(operation.id).decode() + ',"type":"next","payload":'
-        self._head_bytes = self._head.encode()
+        self._prefix = '{"id":' + orjson.dumps(operation.id).decode() + ',"type":"next","payload":'
+        self._prefix_bytes = self._prefix.encode()
 
     def put(self, body: bytes, position: int) -> bool:
         """Send one result at once; False if that is not possible."""
         if self._operation.completed or self._adapter.is_gone:
             return False
-        return self._put(self._head_bytes, body, b"}")
+        return self._put(self._prefix_bytes, body, b"}")
 
     async def send(self, text: str, position: int) -> None:
         """Send one result; raises Gone once the client has left or has cancelled the operation."""
         if self._operation.completed or self._adapter.is_gone:
             raise Gone
         try:
-            await self._send({"type": "websocket.send", "text": self._head + text + "}"})
+            await self._send({"type": "websocket.send", "text": self._prefix + text + "}"})
         except LEFT as error:
             raise Gone from error
 
@@ -46,6 +46,6 @@ class WebSocketSink:
         self._adapter.cut()
 
 
-def _never(head: bytes, body: bytes, tail: bytes) -> bool:
+def _never(prefix: bytes, body: bytes, suffix: bytes) -> bool:
     """Used where the server offers no `put`: everything goes by `send`."""
     return False

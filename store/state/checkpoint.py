@@ -240,7 +240,7 @@ async def begin(log: Log, old: LogCheckpoint, start: StreamPosition) -> LogCheck
 
 
 async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last: int | None = None) -> LogCheckpoint:
-    """Record that the stream is another one, or has lost its recent, and is read from `start` on.
+    """Record that the stream is another one, or has lost its last messages, and is read from `start` on.
 
     `last` is its last sequence now; messages after it are new. Returns the new checkpoint.
     """

@@ -33,7 +33,7 @@ def hole_at_end(at: LogCheckpoint, position: StreamPosition, end: StreamPosition
     """What was lost between the position and the end of the stream, which has no message after it."""
     lost = _missing(at, position, end.sequence, end.recorded_at, now)
     if not lost and end.recorded_at > at.read_before_at:
-        # an empty stream that had lost its tail: only its last message is certain to have come since
+        # an empty stream that had lost its last messages: only its last message is certain to have come since
         return (Lost(position.stream, end.sequence, end.sequence, now),)
     return lost
 

@@ -67,7 +67,7 @@ async def start_of(client: Client, stream: str, position: StreamPosition | None)
         if position.created != start.created:
             return StartPoint(start, first, last, f"was created again ({start.created}, before {position.created})")
         if last < position.sequence:
-            reset = f"has lost its tail (last sequence {last}, read up to {position.sequence})"
+            reset = f"has lost its last messages (last sequence {last}, read up to {position.sequence})"
         elif await _is_another(client, position):
             reset = f"has other messages up to sequence {position.sequence} than were read"
         else:

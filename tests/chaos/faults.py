@@ -104,7 +104,7 @@ async def nats_frozen(stage: Stage, chance: random.Random) -> str:
     return f"for {seconds:.1f} s"
 
 
-async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
+async def nats_lost_its_last_messages(stage: Stage, chance: random.Random) -> str:
     """Replace the data of NATS with an older copy, as after a power failure.
 
     NATS then loses messages that it had acknowledged but nobody had read; the ledger records which these may be.
@@ -229,7 +229,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "mongod away": mongod_away,
     "nats killed": nats_killed,
     "nats frozen": nats_frozen,
-    "nats lost its tail": nats_lost_its_tail,
+    "nats lost its last messages": nats_lost_its_last_messages,
     "stream full": stream_full,
     "poison": poison,
     "batches forged": batches_forged,

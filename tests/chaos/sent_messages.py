@@ -13,8 +13,8 @@ class Published:
     """One message, which may have been sent several times. No other one has the same bytes.
 
     `sendings` is how often it may have arrived. `certain` is how many of its arrivals JetStream acknowledged and cannot
-    have lost, `doubtful` how many it acknowledged and may itself have lost together with its tail. `refusable` names
-    the codes with which it may rightly be rejected, and `expected` the version that it expects of its aggregate.
+    have lost, `doubtful` how many it acknowledged and may itself have lost together with its last messages. `refusable`
+    names the codes with which it may rightly be rejected, and `expected` the version that it expects of its aggregate.
     """
 
     sender: str

@@ -97,7 +97,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True  # otherwise uvicorn would log that the application ended without an answer
 
-    def put(self, head: bytes, body: bytes, tail: bytes) -> bool:
+    def put(self, prefix: bytes, body: bytes, suffix: bytes) -> bool:
         """Send a text of three parts at once; False, and nothing is sent, if the connection is not open or has no room.
 
         Sending one text to a thousand clients then costs little more than a thousand writes: its body is encoded once
@@ -107,7 +107,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         conn = self.conn
         if conn.state is not OPEN or conn.extensions or not self.writable.is_set() or self.transport.is_closing():
             return False
-        self.transport.write(b"".join((_frame(len(head) + len(body) + len(tail)), head, body, tail)))
+        self.transport.write(b"".join((_frame(len(prefix) + len(body) + len(suffix)), prefix, body, suffix)))
         return True
 
     def cut(self) -> None:

@@ -37,10 +37,10 @@ class App:
             pass
         self.ended = message["code"]
 
-    def put(self, head: bytes, body: bytes, tail: bytes = b"}") -> bool:
+    def put(self, prefix: bytes, body: bytes, suffix: bytes = b"}") -> bool:
         """Send the text without waiting."""
         way: Put = self.scope["extensions"][PUT]
-        return way(head, body, tail)
+        return way(prefix, body, suffix)
 
     async def say(self, text: str) -> None:
         """Send the text; may wait."""

@@ -1,4 +1,4 @@
-"""A stream that comes back without its tail assigns sequences again: what is new in it is stored or recorded."""
+"""A stream that comes back without its last messages assigns sequences again: what is new is stored or recorded."""
 
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -125,7 +125,7 @@ async def test_after_a_first_start_on_a_purged_stream_new_messages_with_its_sequ
     assert await stage.stored(200, 20) == list(range(200, 220))
 
 
-async def test_the_removal_of_the_message_at_the_checkpoint_does_not_hide_a_lost_tail(stage: Stage) -> None:
+async def test_the_removal_of_the_message_at_the_checkpoint_does_not_hide_a_loss_of_the_last_ones(stage: Stage) -> None:
     async with stage.nats() as client:
         await publish(client, stage.prefix, 10)
         await stage.take(10)
@@ -154,7 +154,7 @@ REMOVED = {
 
 
 @pytest.mark.parametrize(("removed", "lost"), REMOVED.values(), ids=REMOVED)
-async def test_messages_removed_from_a_stream_that_had_lost_its_tail_are_recorded_if_they_were_new(
+async def test_messages_removed_from_a_stream_that_had_lost_its_last_ones_are_recorded_if_they_were_new(
     removed: list[int], lost: list[tuple[int, int]], stage: Stage
 ) -> None:
     """If old and new messages were removed next to each other, nothing distinguishes them: all of them may be lost."""

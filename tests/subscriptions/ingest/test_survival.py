@@ -104,7 +104,7 @@ async def test_a_recreated_stream_is_read_from_its_start_and_repeated_messages_a
     assert (await checkpoint.read(log)).source_resets == 1
 
 
-async def test_a_stream_that_lost_its_tail_and_assigns_sequences_again_loses_nothing(
+async def test_a_stream_that_lost_its_last_messages_and_assigns_sequences_again_loses_nothing(
     settings: Settings, tmp_path: Path
 ) -> None:
     """The store directory is restored to before the last 20 messages, as after a power failure."""
