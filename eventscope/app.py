@@ -29,7 +29,7 @@ from eventscope.schema.direct import Direct
 from eventscope.schema.limits.limits import Limits
 from eventscope.settings import Settings
 from eventscope.store.mongo.budget import ReadBudget
-from eventscope.store.mongo.slots import Slots
+from eventscope.store.mongo.permits import Permits
 from eventscope.store.recent_events import RecentEvents
 from eventscope.subscriptions.current.aggregates import AggregateUpdates
 from eventscope.subscriptions.current.changes import ChangeNotifier
@@ -75,7 +75,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             nats_refusal=lambda: violations_text(connections.nats, apart=settings.subjects),
             limits=limits(settings),
             # wait for at most half of the time that an answer may take: the other half is for building it
-            slots=Slots(settings.large_answers, settings.question_seconds / 2),
+            permits=Permits(settings.large_answers, settings.question_seconds / 2),
         )
 
 
@@ -139,7 +139,7 @@ def build(
 
     answers = [
         Route(GRAPHQL, endpoint, methods=None),
-        *rest.routes(lambda: services.log, lambda: ReadBudget(services.limits.bytes, slots=services.slots)),
+        *rest.routes(lambda: services.log, lambda: ReadBudget(services.limits.bytes, permits=services.permits)),
         *health.routes(services, http_limits.look_seconds),
         metrics.route(services, siblings),
     ]

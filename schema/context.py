@@ -23,7 +23,7 @@ from eventscope.store.catalogue.types import EventTypeSummary
 from eventscope.store.events.links import Link
 from eventscope.store.log import Log
 from eventscope.store.mongo.budget import ReadBudget
-from eventscope.store.mongo.slots import Slots
+from eventscope.store.mongo.permits import Permits
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.aggregates import AggregateUpdates
@@ -74,8 +74,8 @@ class Services:
     nats_refusal: Callable[[], str | None]
     """Returns what NATS does not permit; None if it refused nothing."""
     limits: Limits = field(default_factory=Limits)
-    slots: Slots = field(default_factory=Slots)
-    """The slots for operations that read much."""
+    permits: Permits = field(default_factory=Permits)
+    """The permits for operations that read much."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is about to end: subscriptions should end, too."""
 
@@ -113,7 +113,7 @@ class Context:
     def _begin(self) -> None:
         limits = self.services.limits
         self.nodes_left = self.traced_left = limits.entries
-        self.log = self.services.log.within(ReadBudget(limits.bytes, slots=self.services.slots))
+        self.log = self.services.log.within(ReadBudget(limits.bytes, permits=self.services.permits))
 
     @cached_property
     def aggregate_loader(self) -> DataLoader[tuple[str, str], AggregateSummary | None]:

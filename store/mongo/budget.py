@@ -5,7 +5,7 @@ import math
 from typing import Final
 
 from eventscope.errors import TooComplex, Unavailable
-from eventscope.store.mongo.slots import Slots
+from eventscope.store.mongo.permits import Permits
 
 AT_ONCE: Final = 4  # reads of one operation, up to 16 MiB each, that may be in memory before they are counted
 LARGE: Final = 1024**2
@@ -13,16 +13,16 @@ MOST_IN_WAIT: Final = 2 * 1024**2
 
 
 class ReadBudget:
-    """At most `most` bytes; a total over `large` also needs one of the process's `slots`. `UNBOUNDED` needs no slot.
+    """At most `most` bytes; a total over `large` also needs one of the process's `permits`. `UNBOUNDED` needs none.
 
-    While it waits for a slot, an operation may hold `most_in_wait` bytes; more are dropped and read again.
+    While it waits for a permit, an operation may hold `most_in_wait` bytes; more are dropped and read again.
     """
 
     def __init__(
         self,
         most: float = math.inf,
         at_once: int = AT_ONCE,
-        slots: Slots | None = None,
+        permits: Permits | None = None,
         large: int = LARGE,
         most_in_wait: int = MOST_IN_WAIT,
     ) -> None:
@@ -33,9 +33,9 @@ class ReadBudget:
         self._is_reading = False
         self._turns: asyncio.Semaphore | None = None
         self._most = most
-        self._slots = slots
+        self._permits = permits
         self._entering: asyncio.Lock | None = None
-        self._has_slot = False
+        self._has_permit = False
         self._refusal: Unavailable | None = None
 
     @property
@@ -69,57 +69,62 @@ class ReadBudget:
             raise TooComplex(
                 f"the operation reads more than {self._most:.0f} bytes; ask for smaller pages or fewer fields"
             )
-        return self.total > self._large and not self._has_slot
+        return self.total > self._large and not self._has_permit
 
     def restore(self, size: int) -> None:
         """Take back a `spend`: these bytes were dropped unread."""
         self.total -= size
 
     def must_wait(self, size: int) -> bool:
-        """Whether the operation would have to wait for a slot, holding more bytes than it may while it waits.
+        """Whether the operation would have to wait for a permit, holding more bytes than it may while it waits.
 
         The caller then drops them, calls `enter`, and reads them again, so that waiting operations hold little memory
         however many they are.
         """
-        return size > self.most_in_wait and self._slots is not None and self._needs_slot(size) and self._slots.are_taken
+        return (
+            size > self.most_in_wait
+            and self._permits is not None
+            and self._needs_permit(size)
+            and self._permits.are_taken
+        )
 
     async def enter(self, size: int = 0) -> None:
-        """Wait for a slot, if the operation has none and `size` bytes more make it large.
+        """Wait for a permit, if the operation has none and `size` bytes more make it large.
 
-        Unavailable when no slot came free in time, or when the operation is over.
+        Unavailable when no permit came free in time, or when the operation is over.
         """
-        if self._slots is None or not self._needs_slot(size):
+        if self._permits is None or not self._needs_permit(size):
             return
         if self._entering is None:  # made only when needed, since few operations ever need the lock
             self._entering = asyncio.Lock()
         async with self._entering:
-            # reads of one operation arrive here together: the first takes the slot for all, or fails for all
-            if self._refusal is None and not self._has_slot:
-                await self._take(self._slots)
+            # reads of one operation arrive here together: the first takes the permit for all, or fails for all
+            if self._refusal is None and not self._has_permit:
+                await self._take(self._permits)
             if self._refusal is not None:
                 raise self._refusal
 
     def leave(self) -> None:
-        """End the operation: give its slot back, and let it take no other."""
-        # set first: a read that still waits in `enter` must give back the slot that it may get later
+        """End the operation: give its permit back, and let it take no other."""
+        # set first: a read that still waits in `enter` must give back the permit that it may get later
         self._refusal = Unavailable("the operation is over")
-        if self._has_slot and self._slots is not None:
-            self._has_slot = False
-            self._slots.leave()
+        if self._has_permit and self._permits is not None:
+            self._has_permit = False
+            self._permits.leave()
 
-    def _needs_slot(self, more: int) -> bool:
-        return not self._has_slot and self.total + more > self._large
+    def _needs_permit(self, more: int) -> bool:
+        return not self._has_permit and self.total + more > self._large
 
-    async def _take(self, slots: Slots) -> None:
+    async def _take(self, permits: Permits) -> None:
         try:
-            await slots.take()
+            await permits.take()
         except Unavailable as error:
             self._refusal = error  # for all of its reads: together they wait no longer than one would
             return
         if self._refusal is None:
-            self._has_slot = True
+            self._has_permit = True
         else:  # `leave` ran while this read was waiting, and gave nothing back
-            slots.leave()
+            permits.leave()
 
 
 UNBOUNDED: Final = ReadBudget(at_once=2**31)

@@ -141,7 +141,7 @@ class Mongo:
                 documents, size = list[Document](), 0
                 while (piece := await cursors.fetch_raw(cursor)) is not None:
                     if budget.must_wait(len(piece)):
-                        break  # drop all of it, wait for a slot, and read it again
+                        break  # drop all of it, wait for a permit, and read it again
                     size += len(piece)
                     if size > most:
                         await cursors.close(cursor)

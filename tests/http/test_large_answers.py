@@ -31,7 +31,7 @@ RESULT = Mapping[str, Any]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
     """An API with room for one large answer, and a log of three events that are large together."""
-    name = f"slots_{os.getpid()}"
+    name = f"permits_{os.getpid()}"
     settings = Settings(
         mongo_url=mongo_url, mongo_database=name, nats_url=nats_url, stream=name, subjects=(f"{name}.>",)
     )
@@ -93,31 +93,31 @@ async def test_a_large_answer_makes_room_for_the_next_once_it_is_sent(
 ) -> None:
     for _ in range(2):
         assert "errors" not in await ask(api)
-    await until(lambda: not api.services.slots.are_taken)
+    await until(lambda: not api.services.permits.are_taken)
 
 
 @pytest.mark.parametrize("ask", WAYS)
-async def test_a_large_answer_without_a_slot_is_unavailable_while_a_small_one_is_sent(
+async def test_a_large_answer_without_a_permit_is_unavailable_while_a_small_one_is_sent(
     api: RunningApi, ask: Callable[[RunningApi], Awaitable[RESULT]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slots = api.services.slots
-    monkeypatch.setattr(slots, "_seconds", 0.05)
-    await slots.take()
+    permits = api.services.permits
+    monkeypatch.setattr(permits, "_seconds", 0.05)
+    await permits.take()
     try:
         error = (await ask(api))["errors"][0]
         assert error["extensions"]["code"] == "UNAVAILABLE"
         assert "large answers are being prepared" in error["message"]
         assert await api.ask("{ events(first: 1) { nodes { id data } } }")
     finally:
-        slots.leave()
-    await until(lambda: not slots.are_taken)
+        permits.leave()
+    await until(lambda: not permits.are_taken)
     assert "errors" not in await ask(api)
 
 
-async def test_a_client_that_does_not_read_holds_its_answers_but_no_slot(
+async def test_a_client_that_does_not_read_holds_its_answers_but_no_permit(
     api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.services.slots, "_seconds", 30.0)
+    monkeypatch.setattr(api.services.permits, "_seconds", 30.0)
     async with open_socket(api.socket_url) as socket:
         socket.raw.transport.pause_reading()
         for n in range(MOST_OPERATIONS):  # more than the system keeps for a connection
@@ -128,16 +128,16 @@ async def test_a_client_that_does_not_read_holds_its_answers_but_no_slot(
 
 
 @pytest.mark.parametrize("query", [LARGE, RELATED])
-async def test_a_client_that_leaves_while_it_waits_keeps_no_slot_and_nothing_is_logged(
+async def test_a_client_that_leaves_while_it_waits_keeps_no_permit_and_nothing_is_logged(
     api: RunningApi, query: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slots = api.services.slots
-    await slots.take()
+    permits = api.services.permits
+    await permits.take()
     async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", query))
-        await until(lambda: slots._free._waiters)
-    slots.leave()
-    await until(lambda: not slots.are_taken)
+        await until(lambda: permits._free._waiters)
+    permits.leave()
+    await until(lambda: not permits.are_taken)
     assert "errors" not in await by_post(api)
     gc.collect()
     assert "never retrieved" not in caplog.text

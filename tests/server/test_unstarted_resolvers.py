@@ -13,10 +13,10 @@ from eventscope.schema.build import build
 from eventscope.schema.context import Context, Services
 from eventscope.schema.limits.limits import Limits
 from eventscope.server.api import ignore_unstarted_resolvers
-from eventscope.store.mongo.slots import Slots
+from eventscope.store.mongo.permits import Permits
 
 SCHEMA = build()
-SERVICES = SimpleNamespace(limits=Limits(), slots=Slots(1, 1.0), log=SimpleNamespace(within=lambda budget: None))
+SERVICES = SimpleNamespace(limits=Limits(), permits=Permits(1, 1.0), log=SimpleNamespace(within=lambda budget: None))
 QUERY = "{ log { head } stats { totalEvents } events(first: 1) { nodes { id } } }"
 
 

@@ -1,4 +1,4 @@
-"""Slots for operations that hold much of the log in memory: few per process, taken in order of arrival."""
+"""Permits for operations that hold much of the log in memory: few per process, taken in order of arrival."""
 
 import asyncio
 from typing import Final
@@ -9,8 +9,8 @@ AT_ONCE: Final = 2
 SECONDS: Final = 5.0
 
 
-class Slots:
-    """`count` slots. An operation waits at most `seconds` for one."""
+class Permits:
+    """`count` permits. An operation waits at most `seconds` for one."""
 
     def __init__(self, count: int = AT_ONCE, seconds: float = SECONDS) -> None:
         self._count = count
@@ -23,7 +23,7 @@ class Slots:
         return self._free.locked()
 
     async def take(self) -> None:
-        """Wait for a slot; Unavailable when none came free in time. The caller must `leave` it."""
+        """Wait for a permit; Unavailable when none came free in time. The caller must `leave` it."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._free.acquire()
@@ -34,5 +34,5 @@ class Slots:
             ) from None
 
     def leave(self) -> None:
-        """Give the slot to the next operation that waits."""
+        """Give the permit to the next operation that waits."""
         self._free.release()
