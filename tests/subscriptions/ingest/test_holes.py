@@ -210,7 +210,7 @@ async def test_a_restored_mongodb_has_lost_what_was_trimmed_since_its_backup(
 async def test_messages_read_before_a_reset_do_not_count_as_lost(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    """The message at the checkpoint is another one, as after a loss of the last ones, and the stream's start was trimmed."""
+    """The last messages were lost, so the checkpoint's is another one; and the start of the stream was trimmed."""
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
         await wait_for_events(log, 10)
