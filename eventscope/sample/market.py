@@ -11,6 +11,7 @@ from eventscope.subscriptions.publish.protocol import EventMessage
 
 Coordinates = tuple[float, float]
 
+INTEGRATION: Final = "user.integration"
 STEP: Final = 0.0015  # degrees, a walk of about 150 metres
 
 
@@ -65,14 +66,18 @@ class Market:
     def event(
         self, type: str, id: str, actor: Actor, reason: str, data: dict[str, Any], cause: EventMessage | None
     ) -> EventMessage:
-        """The message of an event that happens now; its aggregate is that of its type: a user for `user.created`."""
-        words = type.removeprefix("websocket.").split(".")
+        """The message of an event that happens now.
+
+        The aggregate's type is that in the event's: `user` for `user.created`, `user.integration` for
+        `user.integration.deleted`, which is thus the aggregate's own event, and deletes it.
+        """
+        domain_type = type.removeprefix("websocket.")
         source, agent = actor.means
         message: EventMessage = {
             "type": type,
             "messageId": str(uuid.UUID(int=self.chance.getrandbits(128), version=4)),
             "timestamp": self.at.isoformat().replace("+00:00", "Z"),
-            "aggregateType": "integration" if "integration" in words else words[0],
+            "aggregateType": INTEGRATION if domain_type.startswith(INTEGRATION) else domain_type.partition(".")[0],
             "aggregateId": id,
             "userId": actor.user,
             "correlationId": actor.correlation,

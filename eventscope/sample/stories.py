@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from eventscope.sample import cast
-from eventscope.sample.market import Actor, Market, User, Vendor
+from eventscope.sample.market import INTEGRATION, Actor, Market, User, Vendor
 from eventscope.subscriptions.publish.protocol import EventMessage
 
 # A story yields its events one by one, each when its time has come.
@@ -116,7 +116,7 @@ def _link(market: Market, user: User, actor: Actor, cause: EventMessage) -> Scen
         return (yield from _unlink(market, user, actor, cause, provider, "no longer used"))
     user.integrations[provider] = id = market.id("integration")
     data = {"userId": user.id, "provider": provider, "scopes": list(scopes)}
-    linked = market.event("user.integration.created", id, actor, "consent given", data, cause)
+    linked = market.event(f"{INTEGRATION}.created", id, actor, "consent given", data, cause)
     yield linked
     return linked
 
@@ -124,7 +124,7 @@ def _link(market: Market, user: User, actor: Actor, cause: EventMessage) -> Scen
 def _unlink(market: Market, user: User, actor: Actor, cause: EventMessage | None, provider: str, reason: str) -> Scene:
     id = user.integrations.pop(provider)
     data = {"userId": user.id, "provider": provider}
-    unlinked = market.event("user.integration.deleted", id, actor, reason, data, cause)
+    unlinked = market.event(f"{INTEGRATION}.deleted", id, actor, reason, data, cause)
     yield unlinked
     return unlinked
 

@@ -12,6 +12,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from eventscope.sample.play import PAST, business, play
+from eventscope.store.heads import is_deleted_after
 from eventscope.store.values.message import AcceptedMessage, Arrival
 from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.nats.stream import connect
@@ -81,6 +82,12 @@ def test_everything_is_created_once_and_nothing_happens_after_its_end(events: li
     for types in histories(events).values():
         assert types[0].endswith(".created")
         assert not any(type.endswith((".created", ".deleted")) for type in types[1:-1])
+
+
+def test_every_deletion_deletes_its_aggregate(events: list[dict[str, Any]]) -> None:
+    deletions = [event for event in events if event["type"].endswith(".deleted")]
+    assert {event["aggregateType"] for event in deletions} == {"user", "user.integration", "vendor"}
+    assert all(is_deleted_after(False, event["aggregateType"], event["type"]) for event in deletions)
 
 
 def test_customers_act_only_while_connected_and_disconnect_only_then(events: list[dict[str, Any]]) -> None:
