@@ -78,5 +78,5 @@ def require(settings: Settings, *fields: str) -> None:
         if not getattr(settings, field):
             raise CannotStart(
                 f"{variable(field)} is not set: set it to the address of the server, or run `eventscope dev`,"
-                " which starts its own servers"
+                " which starts its own servers (in another folder than this one, commands find it with --data-dir)"
             )

@@ -3,14 +3,15 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from ipaddress import ip_network
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Field, InstanceOf, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from eventscope.envelopes import EnvelopeMapping, EnvelopeName, read_setting, setting
@@ -24,6 +25,8 @@ MOST_PATH = 200
 # its objects, and MongoDB refuses to index that
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
+NAME_SIZE = re.compile(r"^\^\[A-Za-z0-9_-\]\{(\d+),(\d+)\}\$$")
+BOUNDS = ("ge", "gt", "le", "pattern")
 HOST = re.compile(r"(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", re.ASCII)
 HEADER = re.compile(r"[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?|\*")
 
@@ -210,7 +213,7 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         raise CannotStart(
-            "; ".join(_wrong(problem["loc"], problem["msg"], environment) for problem in error.errors())
+            "; ".join(_wrong(problem["loc"], _reason(problem), environment) for problem in error.errors())
         ) from None
 
 
@@ -231,11 +234,48 @@ def _unknown(name: str, variables: list[str]) -> str:
     )
 
 
+def _reason(problem: ErrorDetails) -> str:
+    """What our own validator says, or which values are allowed: pydantic's sentences are for programmers."""
+    location, message = problem["loc"], problem["msg"]
+    if problem["type"] == "value_error":
+        return message.removeprefix("Value error, ")
+    field = Settings.model_fields[str(location[0])]
+    if len(location) == 1:
+        return _allowed(field.annotation, field.metadata) or message
+    # a value in a JSON object
+    return f"{str(location[1])[:80]!r}: {_allowed(get_args(field.annotation)[1], ()) or message}"
+
+
+def _allowed(kind: object, bounds: Iterable[object]) -> str | None:
+    """Which values of this type are allowed, in words; None for a type that no sentence is known for."""
+    limits = {name: limit for one in bounds for name in BOUNDS if (limit := getattr(one, name, None)) is not None}
+    if get_origin(kind) is Literal:
+        *others, last = get_args(kind)
+        return f"give {', '.join(others)} or {last}"
+    if get_origin(kind) is dict:
+        return "give a JSON object"
+    if kind is bool:
+        return "give true or false"
+    if kind is str and (size := NAME_SIZE.search(str(limits.get("pattern")))):
+        return f"give {size[1]} to {size[2]} letters, digits, _ and -"
+    if kind in (int, float):
+        number = "a whole number" if kind is int else "a number"
+        match limits:
+            case {"ge": least, "le": most}:
+                return f"give {number} from {least} to {most}"
+            case {"gt": least, "le": most}:
+                return f"give {number} above {least}, up to {most}"
+            case {"ge": least}:
+                return f"give {number} of {least} or more"
+        return f"give {number}"
+    return None
+
+
 def _wrong(location: tuple[int | str, ...], reason: str, environment: Mapping[str, str]) -> str:
     name = variable(str(location[0]))
     text = environment.get(name)
     # the reason may repeat the value, or parts of it
-    reason = redacted_text(reason.removeprefix("Value error, "))
+    reason = redacted_text(reason)
     if text is not None and redacted_value(text) != text:
         reason = reason.replace(text, redacted_value(text))
     return f"{name} is {text if text is None else redacted_value(text)!r}: {reason}"

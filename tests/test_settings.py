@@ -201,6 +201,32 @@ def test_a_wrong_value_is_reported_with_its_variable(monkeypatch: pytest.MonkeyP
     assert reason
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("port", "80a", "give a whole number from 0 to 65535"),
+        ("batch", "5001", "give a whole number from 1 to 5000"),
+        ("stream_max_bytes", "-1", "give a whole number of 0 or more"),
+        ("question_seconds", "soon", "give a number above 0, up to 300"),
+        ("lease_seconds", "61", "give a number from 0.5 to 60"),
+        ("graphiql", "maybe", "give true or false"),
+        ("log_level", "loud", "give debug, info, warning or error"),
+        ("mongo_database", "a.b", "give 1 to 63 letters, digits, _ and -"),
+        ("nats_domain", "a.b", "give 0 to 64 letters, digits, _ and -"),
+        ("retention", "[1]", "give a JSON object"),
+        ("retention", '{"*": "long"}', "'*': give a number"),
+        ("message_version", '{"events.>": "strict"}', "'events.>': give claim or expect"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, field: str, value: str, allowed: str
+) -> None:
+    monkeypatch.setenv(variable(field), value)
+    with pytest.raises(CannotStart) as stopped:
+        load()
+    assert str(stopped.value) == f"{variable(field)} is {value!r}: {allowed}"
+
+
 def test_all_mistakes_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSCOPE_PORT", "x")
     monkeypatch.setenv("EVENTSCOPE_BATCH", "y")

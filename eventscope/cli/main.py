@@ -34,6 +34,9 @@ app.command(cls=Command)(events.tail)
 app.command(cls=Command)(events.export)
 
 DataDir = Annotated[Path, typer.Option(metavar="FOLDER", help=DATA_DIR_HELP)]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the API; 0 picks a free one.")
+]
 Seed = Annotated[int | None, typer.Option(metavar="NUMBER", help="Seed of the random sample events.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, metavar="NUMBER", help="Sample events per second.")]
 RATE = 5.0
@@ -58,9 +61,7 @@ def options(
 
 @app.command(cls=Command)
 def dev(
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the API; 0 picks a free one.")
-    ] = None,
+    port: Port = None,
     data_dir: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for data and logs.")] = DATA_DIR,
     sample: Annotated[bool, typer.Option("--sample", help="Publish events of a small sample business.")] = False,
     seed: Seed = None,
@@ -88,6 +89,7 @@ def dev(
 
 @app.command(cls=Command)
 def serve(
+    port: Port = None,
     ingest: Annotated[bool, typer.Option(help="Whether to run an ingester beside the API.")] = True,
     workers: Annotated[
         int,
@@ -99,12 +101,15 @@ def serve(
     from eventscope.server import api
     from eventscope.server.workers import WorkerSlot, keep
 
+    settings = load_settings()
+    if port is not None:
+        settings = settings.model_copy(update={"port": port})
     if worker is not None:
-        run(api.work(load_settings(), WorkerSlot.parse(worker)))
+        run(api.work(settings, WorkerSlot.parse(worker)))
     elif workers > 1:
-        run(keep(load_settings(), workers, ingest=ingest))
+        run(keep(settings, workers, ingest=ingest))
     else:
-        run(api.serve(load_settings(), ingest=ingest))
+        run(api.serve(settings, ingest=ingest))
 
 
 @app.command(cls=Command)
@@ -238,7 +243,8 @@ def _with_nats(settings: Settings, data_dir: Path) -> Settings:
     settings = with_running_servers(settings, data_dir)
     if not settings.nats_url:
         raise CannotStart(
-            f"no `eventscope dev` is running on {data_dir}: start one, or name a NATS server in {variable('nats_url')}"
+            f"no `eventscope dev` is running on {data_dir}: start one, name its folder with --data-dir, or name a NATS"
+            f" server in {variable('nats_url')}"
         )
     return settings
 

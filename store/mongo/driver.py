@@ -39,6 +39,7 @@ Collection: TypeAlias = AsyncCollection[Document]
 Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
 
+SCHEMES: Final = ("mongodb://", "mongodb+srv://")
 STEP: Final = 1_000  # small documents that are decoded in one go
 
 # acknowledged writes survive the loss of the primary; reads never show what could still be rolled back (I1)
@@ -238,6 +239,9 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
     This contacts no server: the first call does.
     """
     _patch()
+    if not url.startswith(SCHEMES):
+        # pymongo would take a word without a scheme for the name of a host
+        raise CannotStart("EVENTSCOPE_MONGO_URL cannot be used: it is no address like mongodb://host:27017/")
     try:
         # pymongo warns about unknown options, and may repeat their values, which can be secret
         with warnings.catch_warnings(record=True) as problems:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,28 @@ def test_without_servers_the_error_names_the_missing_setting_even_if_the_port_is
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         assert "EVENTSCOPE_MONGO_URL is not set" in _refusal(_run(*arguments, PORT=port))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("doctor",), ("recount",), ("rejected", "list"), ("import", "events.jsonl")], ids=" ".join
+)
+def test_without_servers_a_command_that_finds_them_by_a_folder_names_the_option(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = _run(*arguments, "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "--data-dir" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_serve_listens_at_the_port_of_its_option_rather_than_of_the_setting(
+    workers: tuple[str, ...], mongo_url: str, nats_url: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        arguments = ("serve", "--no-ingest", "--port", port, *workers)
+        said = _refusal(_run(*arguments, MONGO_URL=mongo_url, NATS_URL=nats_url, PORT=str(free())))
+    assert f"127.0.0.1:{port}" in said
 
 
 @pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])

@@ -9,7 +9,9 @@ from eventscope.settings import variable
 
 BACKLOG: Final = 2048
 STUCK_MILLISECONDS: Final = 15_000
-REMEDY: Final = f"set {variable('port')} to another port, or {variable('host')} to an address of this machine"
+REMEDY: Final = (
+    f"give another port with {variable('port')} or --port, or an address of this machine with {variable('host')}"
+)
 
 
 def listen(host: str, port: int, *, shared: bool = False, remedy: str = REMEDY) -> socket.socket:

@@ -57,7 +57,9 @@ async def test_a_user_without_rights_gets_an_error_without_the_password(
         assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["", "http://127.0.0.1", "mongodb://", "mongodb://host:port/", "mongodb://a:b:c@host/"])
+@pytest.mark.parametrize(
+    "url", ["", "foo", "http://127.0.0.1", "mongodb://", "mongodb://host:port/", "mongodb://a:b:c@host/"]
+)
 async def test_an_address_that_cannot_be_read_is_refused_at_the_start(url: str, driver: Driver) -> None:
     with pytest.raises(CannotStart, match="EVENTSCOPE_MONGO_URL cannot be used: "):
         async with connect(url, "test", driver):
