@@ -80,7 +80,10 @@ class PageTooLarge(BadInput):
 
 
 class WrongLog(BadInput):
-    """A cursor belongs to another log, so there is no place in this one at which to continue."""
+    """A cursor belongs to another log, so there is no place in this one at which to continue.
+
+    Discard the cursor; to miss nothing, read from the beginning: without a cursor, a subscription starts now.
+    """
 
     code = "WRONG_LOG"
 

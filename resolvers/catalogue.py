@@ -20,7 +20,7 @@ async def event_types(
     BadInput when all are requested but exceed one answer, or `first` is negative; PageTooLarge when it is too large.
     """
     if first is not None and first < 0:
-        raise BadInput(f"first is {first}, and there is no page of that size", "first")
+        raise BadInput(f"first is {first}, and there is no page of that size: give 0 to {most}", "first")
     if first is not None and first > most:
         raise PageTooLarge("first", first, most)
     if first == 0:

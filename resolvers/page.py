@@ -94,7 +94,7 @@ def request(
         raise BadInput("first and last cannot both be given; a page starts at one end", "last")
     for name, size in (("first", first), ("last", last)):
         if size is not None and size < 0:
-            raise BadInput(f"{name} is {size}, and there is no page of that size", name)
+            raise BadInput(f"{name} is {size}, and there is no page of that size: give 0 to {MOST}", name)
         if size is not None and size > MOST:
             raise PageTooLarge(name, size, MOST)
     size = last if last is not None else first

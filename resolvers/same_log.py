@@ -40,7 +40,8 @@ def compare(log: Log, *cursors: Cursor | None) -> None:
             tag_of_log = log.identity.tag or "none yet"
             raise WrongLog(
                 f"{one.argument}: the cursor belongs to the log {one.tag}, but this is {tag_of_log}: the log was"
-                " started anew, or the cursor came from another server; start without a cursor",
+                " started anew, or the cursor came from another server; discard it, and to miss nothing read from the"
+                ' beginning (subscribe with `from: BEGINNING`, in the Python client with start="BEGINNING")',
                 one.argument,
             )
 

@@ -128,7 +128,7 @@ async def unique_aggregates(stats: Stats) -> int:
 def type_limit(first: int | None) -> int:
     """How many types are counted separately; BadInput or PageTooLarge for an impossible number."""
     if first is not None and first < 0:
-        raise BadInput(f"first is {first}, which is not a number of types", "first")
+        raise BadInput(f"first is {first}, which is not a number of types: give 0 to {MOST_TYPES}", "first")
     if first is not None and first > MOST_TYPES:
         raise PageTooLarge("first", first, MOST_TYPES)
     return MOST_TYPES if first is None else first

@@ -92,7 +92,7 @@ class CauseTree:
 def size(first: int | None) -> int:
     """How many events to return; BadInput or PageTooLarge when no trace has that size."""
     if first is not None and first < 1:
-        raise BadInput(f"first is {first}, and there is no trace of that size", "first")
+        raise BadInput(f"first is {first}, and there is no trace of that size: give 1 to {MOST}", "first")
     if first is not None and first > MOST:
         raise PageTooLarge("first", first, MOST)
     return MOST if first is None else first

@@ -42,7 +42,7 @@ class ImportReport:
         """The result in a sentence, with what to do next."""
         parts = [f"{self.publications:,} published"]
         if self.duplicates:
-            parts.append(f"{self.duplicates:,} of them dropped by JetStream, which got them a moment ago")
+            parts.append(f"{self.duplicates:,} of them were already in the stream and were not stored again")
         if self.bad_lines:
             parts.append(f"{self.bad_lines:,} not published, see above")
         return (

@@ -94,7 +94,7 @@ def _tests(root: Root, input: PathCondition) -> Iterator[Test]:
     for order in ORDERS:
         if (than := getattr(input, order)) is not None:
             if kind(than) is None:
-                raise BadInput(f"{root}: `{order}` takes a number, a string or a boolean", root)
+                raise BadInput(f"{root}: `{order}` on {input.path!r:.80} takes a number, a string or a boolean", root)
             yield Compares(order, _json(root, order, than))
     likeness: tuple[tuple[Likeness, str | None], ...] = (
         ("startsWith", input.starts_with),

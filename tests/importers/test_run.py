@@ -81,7 +81,7 @@ async def test_bad_lines_are_printed_and_counted_and_good_ones_are_imported(
 def test_the_report_says_what_is_known_and_where_to_find_the_rest() -> None:
     summary = ImportReport(publications=1200, bad_lines=1, duplicates=30).summary
     assert summary.startswith(
-        "1,200 published; 30 of them dropped by JetStream, which got them a moment ago; 1 not pub"
+        "1,200 published; 30 of them were already in the stream and were not stored again; 1 not pub"
     )
     assert "`eventscope rejected list`" in summary
     assert ImportReport(publications=5, bad_lines=0).summary.startswith("5 published. ")

@@ -234,8 +234,8 @@ async def test_values_may_be_literals_in_the_document(sample: SampleApi) -> None
         ({"path": "a", "eq": list(range(1001))}, "over 1000 values"),
         ({"path": "a", "eq": 2**63}, "64 bits"),
         ({"path": "a", "ne": [-(2**63) - 1]}, "64 bits"),
-        ({"path": "a", "gt": {}}, "`gt` takes a number, a string or a boolean"),
-        ({"path": "a", "lte": [1]}, "`lte` takes a number, a string or a boolean"),
+        ({"path": "a", "gt": {}}, "`gt` on 'a' takes a number, a string or a boolean"),
+        ({"path": "a", "lte": [1]}, "`lte` on 'a' takes a number, a string or a boolean"),
     ],
 )
 async def test_an_invalid_condition_or_one_that_is_too_long_is_refused(
