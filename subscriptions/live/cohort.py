@@ -13,7 +13,7 @@ from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live.feed import Feed
 from eventscope.subscriptions.live.history import Advance, Item
 from eventscope.subscriptions.live.render_cache import RenderCache
-from eventscope.subscriptions.live.subscriber import Frame, SendBudget, Subscriber, Text
+from eventscope.subscriptions.live.subscriber import RenderedItem, SendBudget, Subscriber, Text
 
 STEP: Final = 256  # subscribers that are served before other tasks get their turn
 
@@ -57,8 +57,8 @@ class Cohort:
         self._queue: deque[PendingItem] = deque()
         self._size = 0
         self._worker: asyncio.Task[None] | None = None
-        self._frame: Frame | None = None
-        self._recipients: Iterator[Subscriber] = iter(())  # that the frame has yet to be sent to
+        self._rendering: RenderedItem | None = None
+        self._recipients: Iterator[Subscriber] = iter(())  # that the rendering has yet to be sent to
 
     @property
     def position(self) -> int:
@@ -166,7 +166,7 @@ class Cohort:
     async def _send(self, pending: PendingItem, body: bytes) -> None:
         start = perf_counter()
         self.announced_position, self.announced_at = pending.cursor, asyncio.get_running_loop().time()
-        self._frame = Frame(pending.mark, pending.cursor, body, isinstance(pending.item, dict))
+        self._rendering = RenderedItem(pending.mark, pending.cursor, body, isinstance(pending.item, dict))
         self._recipients = iter(tuple(self.subscribers))
         while True:
             if self._send_on(STEP) < STEP:
@@ -175,19 +175,19 @@ class Cohort:
         self._shared.feed.observer.on_fan_out(perf_counter() - start)
 
     def _send_on(self, count: int | None) -> int:
-        """Send the frame to the next subscribers, to all that remain if `count` is None; returns how many those were.
+        """Send the rendering to `count` more subscribers, to all that remain if None; returns how many those were.
 
-        `fall_back` calls this for one schedule: `_work` sends a frame and yields between two steps, and the hub's task
-        then falls back. The item has left the queue, so `position` lies after it, and subscribers without the frame
-        would continue from there and never get it. So the rest get it first. `_send` then finds the shared iterator
-        empty, and no subscriber gets the frame twice.
+        `fall_back` calls this for one schedule: `_work` sends a rendering and yields between two steps, and the hub's
+        task then falls back. The item has left the queue, so `position` lies after it, and subscribers without the
+        rendering would continue from there and never get it. So the rest get it first. `_send` then finds the shared
+        iterator empty, and no subscriber gets the rendering twice.
         """
-        frame, subscribers, deliveries = self._frame, 0, 0
-        if frame is None:
+        rendering, subscribers, deliveries = self._rendering, 0, 0
+        if rendering is None:
             return 0
         for subscriber in islice(self._recipients, count):
-            deliveries += subscriber.offer(frame)
+            deliveries += subscriber.offer(rendering)
             subscribers += 1
-        if deliveries and frame.is_event:
+        if deliveries and rendering.is_event:
             self.count_delivery(deliveries)
         return subscribers

@@ -1,7 +1,7 @@
 """One subscriber: history at its own pace, then what its cohort sends to all, and back to history if it is too slow.
 
-While its socket has room, frames go out at once, in the cohort's one loop. The subscriber's own task wakes up only to
-read history, and to finish a send for which the socket had no room.
+While its socket has room, renderings go out at once, in the cohort's one loop. The subscriber's own task wakes up only
+to read history, and to finish a send for which the socket had no room.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class DeliveryLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RenderedItem:
     """What a cohort is sent: for subscribers that start before the mark, whose cursor it moves."""
 
     mark: int
@@ -70,10 +70,10 @@ class Subscriber:
         self._budget = budget
         self._limits = limits
         self._is_live = False  # otherwise it reads history
-        self._is_direct = False  # nothing waits, and frames are sent at once
+        self._is_direct = False  # nothing waits, and renderings are sent at once
         self._start = reader.cursor  # what lies before came from the store
         self._queue_after = 0  # the queue holds what the cohort was sent after this position
-        self._queue: deque[Frame] = deque()
+        self._queue: deque[RenderedItem] = deque()
         self._size = 0
         self._pending: PendingSend | None = None
         self._has_gap = False
@@ -106,28 +106,28 @@ class Subscriber:
             if self._pending is not None:
                 self._pending.close()
 
-    def offer(self, frame: Frame) -> bool:
-        """Send the frame now or queue it; skip frames before the subscriber's start. True if the socket took it."""
+    def offer(self, rendering: RenderedItem) -> bool:
+        """Send the rendering now or queue it; skip it before the subscriber's start. True if the socket took it."""
         if self._is_direct:
-            if frame.mark <= self._start:
+            if rendering.mark <= self._start:
                 return False
             try:
-                if self._put(frame.body, frame.cursor):
+                if self._put(rendering.body, rendering.cursor):
                     return True
-                self._pending = start_send(self._sink.send(frame.body.decode(), frame.cursor))
+                self._pending = start_send(self._sink.send(rendering.body.decode(), rendering.cursor))
             except OSError:
                 self._error = Gone()
             except Exception as error:
-                self._error = error  # raised in its own task, so that the others still get the frame
+                self._error = error  # raised in its own task, so that the others still get the rendering
             else:
                 if self._pending is None:
                     return True
-                self._reader.cursor = frame.cursor
+                self._reader.cursor = rendering.cursor
             self._is_direct = False
             self._wake_up.set()
             return self._error is None
-        if not self._has_gap and (self._is_live or frame.is_event) and frame.mark > self._start:
-            self._enqueue(frame)
+        if not self._has_gap and (self._is_live or rendering.is_event) and rendering.mark > self._start:
+            self._enqueue(rendering)
         return False
 
     def fall_back(self) -> None:
@@ -139,9 +139,9 @@ class Subscriber:
         self._clear()
         self._wake_up.set()
 
-    def _enqueue(self, frame: Frame) -> None:
-        budget, size = self._budget, len(frame.body)
-        self._queue.append(frame)
+    def _enqueue(self, rendering: RenderedItem) -> None:
+        budget, size = self._budget, len(rendering.body)
+        self._queue.append(rendering)
         self._size += size
         budget.waiting_bytes += size
         if self._size > budget.per_subscriber or budget.waiting_bytes > budget.total:
@@ -187,13 +187,13 @@ class Subscriber:
                 await self._wake_up.wait()
 
     async def _send_next(self) -> None:
-        frame = self._queue.popleft()
-        self._size -= len(frame.body)
-        self._budget.waiting_bytes -= len(frame.body)
-        if frame.mark > self._start:
-            self._reader.cursor = max(self._reader.cursor, frame.cursor)
-            await self._send(frame.body.decode(), frame.cursor)
-            if frame.is_event:
+        rendering = self._queue.popleft()
+        self._size -= len(rendering.body)
+        self._budget.waiting_bytes -= len(rendering.body)
+        if rendering.mark > self._start:
+            self._reader.cursor = max(self._reader.cursor, rendering.cursor)
+            await self._send(rendering.body.decode(), rendering.cursor)
+            if rendering.is_event:
                 self._cohort.count_delivery()
 
     async def _deliver(self, item: Item) -> None:
