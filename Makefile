@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup web clients run quick test chaos check bench lock clean
+.PHONY: help setup tools web clients run quick test chaos check bench lock clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,6 +9,8 @@ help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 setup: $(VENV)/run web  ## create .venv with pinned dependencies, and build the page if Node is installed
+
+tools: $(VENV)/dev  ## install the tools for tests and checks in .venv
 
 $(VENV)/run: requirements/run.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
