@@ -51,7 +51,7 @@ class Query:
         return await event_resolver.event(info.context.log, message_id(id), info.document_fields())
 
     @strawberry.field(
-        description="The object with this id; null if there is none, or if none of it is kept any more.",
+        description="The object with this id; null if there is none, or if it has expired.",
         graphql_type=Node | None,
     )
     async def node(self, info: Info, id: AnyId) -> object:

@@ -44,8 +44,8 @@ class Aggregate(Node):
     last_event_at: Moment = strawberry.field(description="The timestamp of the latest event.")
     last_event_type: str = strawberry.field(description="The type of the latest event.")
     deleted: bool = strawberry.field(
-        description="Whether one of its own events, such as `user.deleted`, has deleted it, and none has "
-        "restored it since."
+        description="Whether an event of exactly the type `<type>.deleted`, such as `user.deleted`, has deleted it, "
+        "and none of the types `<type>.created`, `<type>.renamed` and `<type>.restored` has brought it back since."
     )
 
     source = Source

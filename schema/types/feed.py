@@ -38,7 +38,7 @@ class Checkpoint:
 
 EventFeed: TypeAlias = Annotated[
     Event | CaughtUp | FellBehind | RetentionGap | Checkpoint,
-    strawberry.union("EventFeed", description="An event, or a note on the subscriber's position in the log."),
+    strawberry.union("EventFeed", description="An event, or a signal about the subscription's position."),
 ]
 Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
 
