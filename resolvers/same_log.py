@@ -39,8 +39,8 @@ def compare(log: Log, *cursors: Cursor | None) -> None:
         if one is not None and one.tag is not None and one.tag != log.identity.tag:
             tag_of_log = log.identity.tag or "none yet"
             raise WrongLog(
-                f"{one.argument}: the cursor belongs to the log {one.tag}, but this is {tag_of_log} (recreated, or another"
-                " server): discard it; to miss nothing, read from the start (`from: BEGINNING`, in Python"
+                f"{one.argument}: the cursor belongs to the log {one.tag}, but this is {tag_of_log} (recreated, or"
+                " another server): discard it; to miss nothing, read from the start (`from: BEGINNING`, in Python"
                 ' start="BEGINNING")',
                 one.argument,
             )
