@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, log_unexpected
@@ -35,6 +36,19 @@ MOST_EARLIER: Final = 2_000  # earlier rejections that are read with a batch
 UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is ready to be written after `base`: the draft before it, or None if that is the checkpoint.
+
+    `has_looked` says whether all of its messages that are in the log are known.
+    """
+
+    batch: MessageBatch
+    draft: Draft
+    base: Draft | None
+    has_looked: bool
+
+
 async def append(
     log: Log,
     retention: Retention,
@@ -46,50 +60,110 @@ async def append(
 ) -> tuple[Stored, LogCheckpoint]:
     """Store the batch and move the checkpoint from `at`, all or nothing.
 
-    A message whose id is known is dropped if its content is the same, and rejected with ID_REUSED if not (I2).
-
-    LeaseLost when the checkpoint is no longer at `at`. Unavailable when MongoDB does not answer within `seconds`: the
-    batch may be stored or not, so the checkpoint must be read again. Unstorable when MongoDB refuses a message of the
-    batch, Blocked when something else in its collections is in the way. `session` is the one that the lease was
-    acquired with; None opens a new one. `cache` holds what the same writer wrote since it took the lease.
+    Raises what `prepare_batch` and `commit` raise.
+    `session` is the one that the lease was acquired with; None opens a new one. `cache` holds what the same writer
+    wrote since it took the lease.
     """
     cache = WriterCache() if cache is None else cache
+    prepared = await prepare_batch(log, retention, at, batch, cache, seconds=seconds)
+    async with log.mongo.session() if session is None else nullcontext(session) as session:
+        draft = await commit(log, retention, prepared, session, cache, seconds)
+    return draft.result(), draft.checkpoint_after()
+
+
+async def prepare_batch(
+    log: Log,
+    retention: Retention,
+    at: LogCheckpoint,
+    batch: MessageBatch,
+    cache: WriterCache,
+    base: Draft | None = None,
+    seconds: float = WRITE_SECONDS,
+) -> Prepared:
+    """Draft the batch that follows `base`, a draft that may still be being written, or else the checkpoint `at`.
+
+    A message whose id is known is dropped if its content is the same, and rejected with ID_REUSED if not (I2).
+    Unavailable when MongoDB does not answer within `seconds`, Unstorable when a message cannot be handled, Blocked when
+    something in the collections is in the way.
+    """
+    with _translate(seconds):
+        return await _prepare(log, retention, at, batch, cache, base, look_first=cache.expects_duplicates)
+
+
+async def commit(
+    log: Log,
+    retention: Retention,
+    prepared: Prepared,
+    session: Session,
+    cache: WriterCache,
+    seconds: float = WRITE_SECONDS,
+) -> Draft:
+    """Write the batch. Returns what was written: another draft, if the batch had messages that were in the log already.
+
+    LeaseLost when the checkpoint is no longer where the draft begins. Unavailable when MongoDB does not answer within
+    `seconds`: the batch may be stored or not, so the checkpoint must be read again. Unstorable when MongoDB refuses a
+    message of the batch, Blocked when something else in its collections is in the way.
+    """
+    with _translate(seconds):
+        at = prepared.draft.at
+        while True:
+            try:
+                await write(log, session, prepared.draft)
+                break
+            except WriteRefused as error:
+                # whichever index it was, the message may be known: MongoDB reports only the first conflict
+                if prepared.has_looked or error.duplicate is None:
+                    raise await obstacle.explanation(log, at, error) from error
+            prepared = await _prepare(log, retention, at, prepared.batch, cache, None, look_first=True)
+    cache.note(prepared.draft.duplicates)
+    cache.keep(prepared.draft.after)
+    return prepared.draft
+
+
+@contextmanager
+def _translate(seconds: float) -> Iterator[None]:
     try:
         with translate_errors(seconds):
-            draft = await _store(log, retention, at, batch, session, cache)
+            yield
     except QuestionTimedOut as error:
         raise Unavailable(f"MongoDB did not store a batch within {seconds:g} seconds") from error
     except UNENCODABLE as error:  # parsing should not have let it through; the error must affect no other message
         raise Unstorable(f"{type(error).__name__}: {error}"[:300]) from error
-    cache.note(draft.duplicates)
-    cache.keep(draft.after)
-    return draft.result(), draft.checkpoint_after()
 
 
-async def _store(
-    log: Log, retention: Retention, at: LogCheckpoint, batch: MessageBatch, session: Session | None, cache: WriterCache
-) -> Draft:
+async def _prepare(
+    log: Log,
+    retention: Retention,
+    at: LogCheckpoint,
+    batch: MessageBatch,
+    cache: WriterCache,
+    base: Draft | None,
+    *,
+    look_first: bool,
+) -> Prepared:
+    at = at if base is None else base.checkpoint_after()
     heads_before, earlier = await asyncio.gather(_heads(log, batch, cache), _rejected_before(log, at, batch))
-    async with log.mongo.session() if session is None else nullcontext(session) as session:
-        # Known messages are rare, and the unique index on messageId finds them too: the first write fails then, and
-        # the second try looks them up. They are looked up at once while the cache expects some, and when a message
-        # of the batch was rejected before: the draft could then reject it again and never touch the index.
-        look_first = cache.expects_duplicates or bool(earlier)
-        while True:
-            duplicates = await _stored_before(log, batch) if look_first else {}
-            draft = Draft(log.clock(), retention, at, batch, duplicates, heads_before, earlier)
-            _add(draft, batch.messages)
-            # A draft that rejects by the state of the log must know the duplicates. Otherwise a repeated message
-            # would be rejected for the version that it brought about itself when it was stored.
-            if look_first or not draft.rejects_by_state:
-                try:
-                    await write(log, session, draft)
-                    return draft
-                except WriteRefused as error:
-                    # whichever index it was, the message may be known: MongoDB reports only the first conflict
-                    if look_first or error.duplicate is None:
-                        raise await obstacle.explanation(log, at, error) from error
-            look_first = True
+    events_before: dict[str, EventDocument] = {}
+    if base is not None:  # MongoDB may not have them yet
+        heads_before |= {name: base.after[name] for name in _names(batch) & base.after.keys()}
+        for message in batch.messages:
+            key = (message.id, fingerprint(message.arrival))
+            if key in base.earlier:
+                earlier[key] = [*earlier.get(key, ()), *base.earlier[key]]
+        events_before = {one.id: base.events_by_id[one.id] for one in batch.accepted if one.id in base.events_by_id}
+    # Known messages are rare, and the unique index on messageId finds them too: the write fails then, and the second
+    # try looks them up. They are looked up at once while the cache expects some, and when a message of the batch was
+    # rejected before: the draft could then reject it again and never touch the index.
+    look_first = look_first or bool(earlier)
+    while True:
+        known = (await _stored_before(log, batch) if look_first else {}) | events_before
+        draft = Draft(log.clock(), retention, at, batch, known, heads_before, earlier)
+        _add(draft, batch.messages)
+        # A draft that rejects by the state of the log must know the duplicates. Otherwise a repeated message would be
+        # rejected for the version that it brought about itself when it was stored.
+        if look_first or not draft.rejects_by_state:
+            return Prepared(batch, draft, base, look_first)
+        look_first = True
 
 
 def _add(draft: Draft, messages: Sequence[ParsedMessage]) -> None:
@@ -127,7 +201,7 @@ async def _rejected_before(log: Log, at: LogCheckpoint, batch: MessageBatch) -> 
 
 
 async def _heads(log: Log, batch: MessageBatch, cache: WriterCache) -> dict[AggregateName, Head]:
-    names = {name for message in batch.accepted if (name := heads.name(message.fields))}
+    names = _names(batch)
     cached = cache.heads(names)
     missing = [{"type": type, "id": id} for type, id in names - cached.keys()]
     documents = (
@@ -137,6 +211,10 @@ async def _heads(log: Log, batch: MessageBatch, cache: WriterCache) -> dict[Aggr
         if not head.keys() >= HEAD_MEMBERS:
             raise obstacle.foreign_head(head["_id"])
     return cached | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in documents}
+
+
+def _names(batch: MessageBatch) -> set[AggregateName]:
+    return {name for message in batch.accepted if (name := heads.name(message.fields))}
 
 
 async def write(log: Log, session: Session, draft: Draft) -> None:

@@ -1,5 +1,6 @@
 """The writer of the log: holds the lease, knows the checkpoint, and stores batch after batch in one session."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,8 +19,9 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import daily
 from eventscope.store.values.documents import INTEGERS
 from eventscope.store.values.message import MessageBatch, Stored, StreamPosition
-from eventscope.store.write.append import append
+from eventscope.store.write.append import Prepared, commit, prepare_batch
 from eventscope.store.write.cache import WriterCache
+from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
 
 TRIES: Final = 3
@@ -42,11 +44,41 @@ class Writer:
     cache: WriterCache = field(default_factory=WriterCache)
     at_work: bool = True
     """Whether others may rely on this ingester."""
+    _being_written: Draft | None = None
+    _written: Draft | None = None
+    """The last draft that was written; None at the start."""
+
+    @property
+    def ahead(self) -> LogCheckpoint:
+        """The checkpoint after the batch that is being written, or `at` if none is."""
+        return self.at if self._being_written is None else self._being_written.checkpoint_after()
 
     async def append(self, batch: MessageBatch) -> Stored:
-        """Store the batch, all or nothing; see `append`."""
-        result, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.cache)
-        return result
+        """Store the batch, all or nothing; raises what `prepare` and `start` raise."""
+        return await self.start(await self.prepare(batch))
+
+    async def prepare(self, batch: MessageBatch) -> Prepared:
+        """Draft the batch, as the next one after the one that is being written; raises what `prepare_batch` raises."""
+        return await prepare_batch(self.log, self.retention, self.at, batch, self.cache, self._being_written)
+
+    def start(self, prepared: Prepared) -> asyncio.Task[Stored]:
+        """Begin to write the batch, after the one before it has been written. The task raises what `commit` raises."""
+        self._being_written = prepared.draft
+        return asyncio.create_task(self._write(prepared))
+
+    async def _write(self, prepared: Prepared) -> Stored:
+        try:
+            follows = prepared.base is None or prepared.base is self._written
+            if not follows or prepared.draft.at != self.at:
+                # the batch before it was written in another way than it was drafted, or not at all
+                self._being_written = None
+                prepared = await self.prepare(prepared.batch)
+                self._being_written = prepared.draft
+            self._written = await commit(self.log, self.retention, prepared, self.session, self.cache)
+        finally:
+            self._being_written = None
+        self.at = self._written.checkpoint_after()
+        return self._written.result()
 
     async def renew(self) -> None:
         """Renew the lease, or raise LeaseLost; Unavailable when a collection was replaced.

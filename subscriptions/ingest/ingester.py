@@ -12,7 +12,7 @@ two ingesters that both believe they hold it cannot both commit, since a commit 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -20,33 +20,30 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, log_unexpected
+from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, log_unexpected
 from eventscope.store import incidents
 from eventscope.store.log import Log
 from eventscope.store.state import secret
 from eventscope.store.stats.expiry import Housekeeping
-from eventscope.store.values.message import MessageBatch, ParsedMessage, StreamPosition
+from eventscope.store.values.message import ParsedMessage, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from eventscope.subscriptions.ingest import self_report
 from eventscope.subscriptions.ingest.arrival_parser import ArrivalParser
 from eventscope.subscriptions.ingest.buffer import Buffer
-from eventscope.subscriptions.ingest.holes import holes, report
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.ingest.limits import IngestLimits
-from eventscope.subscriptions.ingest.poison import unstorable
+from eventscope.subscriptions.ingest.pipeline import Pipeline
 from eventscope.subscriptions.ingest.portions import Portions, stored_bytes
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.ingest.stream_end import step_over_end
-from eventscope.subscriptions.ingest.stream_reader import ReadInterrupted, open_reader
+from eventscope.subscriptions.ingest.stream_reader import ReadInterrupted, StreamReader, open_reader
 from eventscope.subscriptions.ingest.trim import bound_rejected
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.messages.envelope import MessageEnvelope
 from eventscope.subscriptions.messages.versions import VersionUse
 from eventscope.subscriptions.nats.single import messages_after
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
-from eventscope.subscriptions.publish import outcome
 
 # errors that end by themselves, or when somebody fixes their cause
 TROUBLES: Final = (Unavailable, QuestionTimedOut, LeaseLost, Blocked, CannotStart, nats.errors.Error, OSError)
@@ -85,8 +82,7 @@ class Ingester:
     _buffer: Buffer = field(init=False)
     _portions: Portions = field(init=False)
     _parser: ArrivalParser = field(init=False)
-    _seal: Seal = field(default_factory=lambda: Seal(b"", 0), repr=False)
-    _failures: int = 0  # since the last progress
+    _pipeline: Pipeline = field(init=False)
     _is_doubtful: bool = False  # whether reading failed, perhaps because of the next message
     _stopped_at: StreamPosition | None = None
     _started_at: float = 0.0
@@ -100,6 +96,9 @@ class Ingester:
         self._housekeeping = Housekeeping(self.log)
         self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
         self._buffer.on_capture_gap = partial(incidents.note, self.log)
+        self._pipeline = Pipeline(
+            self.log.clock, self.client, self.stream, self._portions, self._buffer.takes, self.observer, self._do_upkeep
+        )
         self._parser = ArrivalParser(
             self.stream,
             self.subjects,
@@ -129,8 +128,8 @@ class Ingester:
                 await self._wait(error, reason, self.limits.long_backoff)
 
     async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
-        wait = backoff[min(self._failures, len(backoff) - 1)]
-        self._failures += 1
+        wait = backoff[min(self._pipeline.failures, len(backoff) - 1)]
+        self._pipeline.failures += 1
         self._portions.shrink()
         self.observer.on_stop(error)
         await self_report.publish_reason(self.log, self.holder, error)
@@ -158,29 +157,38 @@ class Ingester:
             await self._check_same_stream(writer)
             await self._send_heartbeat(writer.at.head)
             self._started_at = self._trimmed_at = _time()
-            is_at_work = False
-            while True:
-                _end_if_cancelled()
-                reader.share = self._portions.share
-                try:
-                    parsed = await reader.next(min(live_batch.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
-                except Exception:
-                    self._is_doubtful = True
-                    raise
-                self.has_backlog = len(parsed) >= self.batch
-                for messages in self._portions.of(parsed):
-                    await self._store(writer, messages)
-                if not is_at_work:
-                    # only after the first commit: otherwise each attempt that fails would look like work for a moment
-                    await writer.work()
-                    self.observer.on_start(writer.at.term)
-                    is_at_work = True
-                await self._do_upkeep(writer)
-                if not parsed and self._buffer.last_sequence > _stream_position(writer).sequence:
-                    await step_over_end(writer, self.client, reader, self.log.clock())
+            async with self._pipeline.running(writer):
+                await self._read_and_store(writer, reader)
+
+    async def _read_and_store(self, writer: Writer, reader: StreamReader[ParsedMessage]) -> None:
+        is_at_work = False
+        while True:
+            _end_if_cancelled()
+            reader.share = self._portions.share
+            if self._pipeline.task is not None:
+                await reader.fill(self._pipeline.task)
+            if not reader.is_full:
+                await self._pipeline.finish(writer)
+            try:
+                parsed = await reader.next(min(live_batch.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+            except Exception:
+                self._is_doubtful = True
+                raise
+            self.has_backlog = len(parsed) >= self.batch
+            for messages in self._portions.of(parsed):
+                await self._pipeline.store(writer, messages)
+            if not is_at_work:
+                # only after the first commit: otherwise each attempt that fails would look like work for a moment
+                await self._pipeline.finish(writer)
+                await writer.work()
+                self.observer.on_start(writer.at.term)
+                is_at_work = True
+            await self._do_upkeep(writer)
+            if not parsed and self._buffer.last_sequence > _stream_position(writer).sequence:
+                await step_over_end(writer, self.client, reader, self.log.clock())
 
     async def _start(self, writer: Writer) -> None:
-        self._seal = self._seal.of(await secret.ensure(self.log), writer.at.term, writer.at.identity)
+        self._pipeline.seal = self._pipeline.seal.of(await secret.ensure(self.log), writer.at.term, writer.at.identity)
         await self._buffer.prepare(lambda: self._send_heartbeat(writer.at.head))
         start = await start_of(self.client, self.stream, writer.at.stream_position)
         if start.reset is not None:
@@ -207,8 +215,9 @@ class Ingester:
         """Store the next messages one by one, fetched in a way that no message can break."""
         arrivals = await messages_after(self.client, self.stream, _stream_position(writer).sequence, SINGLE)
         await self._check_same_stream(writer)
-        for arrival in arrivals:
-            await self._store(writer, [self._parser.parse(arrival)])
+        async with self._pipeline.running(writer):
+            for arrival in arrivals:
+                await self._pipeline.store(writer, [self._parser.parse(arrival)])
         self._is_doubtful = False
 
     async def _do_upkeep(self, writer: Writer) -> None:
@@ -219,54 +228,21 @@ class Ingester:
         """
         now = _time()
         if now - self._heartbeat_at >= live_batch.HEARTBEAT_SECONDS:
-            await self._send_heartbeat(writer.at.head)
+            await self._send_heartbeat(self._pipeline.announced_position)
         if now - self._renewed_at >= self.lease_seconds / 3:
             self._renewed_at = now
+            await self._pipeline.finish(writer)  # the lease is in the same document as the head
             await writer.renew()
             await self._tidy(writer.at.rejected_head)
             if now - self._started_at >= self.lease_seconds:
-                self._failures, self._stopped_at = 0, None
+                self._pipeline.failures, self._stopped_at = 0, None
         if now - self._trimmed_at >= self.limits.trim_seconds:
             await self._buffer.maintain(_stream_position(writer), self.log.clock())
             self._trimmed_at = now
 
-    async def _store(self, writer: Writer, messages: Sequence[ParsedMessage]) -> None:
-        last, before = messages[-1].arrival, _stream_position(writer)
-        position = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
-        lost = holes(writer.at, before, messages, self.log.clock())
-        start = _time()
-        try:
-            stored = await writer.append(MessageBatch(tuple(messages), position, lost))
-        except Unstorable as error:
-            # find the message that MongoDB refuses, so that it does not block the others
-            if len(messages) == 1:
-                rejection = unstorable(messages[0], str(error))
-                if rejection is None:
-                    raise Blocked(
-                        f"MongoDB refuses sequence {last.sequence} of {self.stream} even as a rejection, and no later"
-                        f" message can be stored before it: {error}"
-                    ) from error
-                await self._store(writer, [rejection])
-            else:
-                for part in self._portions.after(error, messages, _time()):
-                    await self._store(writer, part)
-            return
-        self._failures = 0
-        self._portions.grow(_time())
-        self.observer.on_commit(stored, len(messages), _time() - start)
-        if lost:
-            report(lost)
-        for code, times in stored.codes.items():
-            logger.warning("messages rejected with %s: %d; see `eventscope rejected list`", code, times)
-        for message in live_batch.encode(stored.previous, stored.events, self.client.max_payload, self._seal):
-            await self.client.publish(live_batch.subject(self.stream), message)
-        for inbox, answer in outcome.answers(stored.outcomes, self.client.max_payload, self._seal.key):
-            if not self._buffer.takes(inbox):  # the stream would return the answer, and it would be answered too
-                await self.client.publish(inbox, answer)
-        await self._do_upkeep(writer)
-
     async def _send_heartbeat(self, head: int) -> None:
-        await self.client.publish(live_batch.subject(self.stream), live_batch.heartbeat(head, self._seal))
+        self._pipeline.announced_position = head
+        await self.client.publish(live_batch.subject(self.stream), live_batch.heartbeat(head, self._pipeline.seal))
         self._heartbeat_at = _time()
 
     async def _tidy(self, rejected_head: int) -> None:

@@ -80,6 +80,7 @@ class StreamReader(Generic[T]):
         self._room = asyncio.Event()
         self._room.set()
         self._wake_up = asyncio.Event()
+        self._full = asyncio.Event()
         self._request_size = 0
         self._consumer_sequence = 0
         self._failure: Exception | None = None
@@ -115,6 +116,18 @@ class StreamReader(Generic[T]):
                 async with asyncio.timeout(left):
                     await self._wake_up.wait()
         return self._take()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `next` returns as much as it ever does at once."""
+        return len(self._ready) >= self._most or self._has_plenty
+
+    async def fill(self, task: asyncio.Task[object]) -> None:
+        """Wait until that is the case, or until the task is done."""
+        self._full.clear()
+        if not self.is_full and not task.done():
+            task.add_done_callback(lambda done: self._full.set())
+            await self._full.wait()
 
     async def has_all(self) -> bool:
         """Whether `next` has returned all that the server has sent; False if that is unknown."""
@@ -185,6 +198,8 @@ class StreamReader(Generic[T]):
             self._bytes += size
             self._seconds += seconds
             self._turn = (self._turn[0] + 1, self._turn[1] + seconds)
+            if self.is_full:
+                self._full.set()
         except Exception as error:  # nats-py would only log it, and the message would be lost
             self._failure = error
 

@@ -166,7 +166,7 @@ async def test_waits_grow_until_something_is_stored(
         await until(lambda: "starts again in 0.03 s" in caplog.text)
         away.log = log
         await wait_for_events(log, 1)
-        assert away._failures == 0
+        assert away._pipeline.failures == 0
     waits = [record.args[0] for record in caplog.records if isinstance(record.args, tuple) and "again in" in record.msg]
     assert waits[:4] == [0.01, 0.02, 0.03, 0.03][: len(waits)]
 
