@@ -11,7 +11,7 @@ from benchmarks.stage import Servers, scene
 from eventscope.store.heads import AggregateName
 from eventscope.store.log import INDEXES
 from eventscope.store.mongo.driver import OPTIONS
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.documents import Head
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
@@ -39,10 +39,10 @@ async def ingest_path(servers: Servers, events: int, name: str) -> float:
 async def transactions(servers: Servers, events: int, name: str) -> float:
     """Events per second of the same transactions alone, prepared beforehand: the limit that MongoDB sets."""
     async with scene(servers, name) as at, at.log.mongo.session() as session:
-        lease = await checkpoint.acquire(at.log, "benchmark", LEASE_SECONDS, session.session_id)
-        if lease is None:
+        at_start = await lease.acquire(at.log, "benchmark", LEASE_SECONDS, session.session_id)
+        if at_start is None:
             raise SystemExit("another ingester writes this log")
-        drafts = list(_drafts(lease, events, name))
+        drafts = list(_drafts(at_start, events, name))
         start = time.perf_counter()
         for draft in drafts:
             await write(at.log, session, draft)

@@ -6,24 +6,19 @@ the lease only says who should write; the filter is what makes it safe.
 """
 
 import logging
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
 from eventscope.errors import Blocked, LeaseLost
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.failure import duplicate
 from eventscope.store.mongo.first import first
 from eventscope.store.mongo.write import Write
-from eventscope.store.state import agreement, checkpoint_members, recount_session
-from eventscope.store.state.checkpoint_members import FORMAT
+from eventscope.store.state import agreement, checkpoint_members
 from eventscope.store.values.message import Lost, StreamPosition
 
 ID: Final = "checkpoint"
@@ -97,8 +92,8 @@ async def read(log: Log, **options: Any) -> LogCheckpoint:
         documents = await log.mongo.aggregate(log.meta, pipeline, **options)
     if not documents:
         await require_empty(log, **options)
-    at = _checkpoint(documents[0] if documents else {})
-    _identify(log, documents[0] if documents else None)
+    at = from_document(documents[0] if documents else {})
+    identify(log, documents[0] if documents else None)
     return at
 
 
@@ -109,7 +104,7 @@ async def head(log: Log) -> int:
     if not documents:
         await require_empty(log)
     position = head_of(documents[0] if documents else None)
-    _identify(log, documents[0] if documents else None)
+    identify(log, documents[0] if documents else None)
     return position
 
 
@@ -133,80 +128,6 @@ def head_of(document: Document | None) -> int:
         return 0
     checkpoint_members.check(document, ("head",))
     return int(document.get("head", 0))
-
-
-async def acquire(
-    log: Log,
-    holder: str,
-    seconds: float,
-    session_id: Mapping[str, Any] | None = None,
-    *,
-    at_work: bool = True,
-) -> LogCheckpoint | None:
-    """Take or renew the lease; None while somebody else holds it. MongoDB's clock decides, not ours.
-
-    An ingester that does not know yet whether it can work passes `at_work=False`: it keeps others out, but nobody
-    relies on it.
-
-    `session_id` is the session that the holder will write with. The next holder ends it first: if this one dies or
-    freezes within a transaction, its locks would block all writes until MongoDB aborts that transaction.
-    Blocked when there are events without a checkpoint, or when the checkpoint is damaged.
-    """
-    with translate_errors(seconds, "meta"):
-        if (present := await log.meta.find_one({"_id": ID})) is not None:
-            _checkpoint(present)  # Blocked if it is damaged
-            await recount_session.end_overdue(log, present)
-        else:
-            await agreement.no_log(log)
-            try:
-                new: Document = {"_id": ID, "format": FORMAT, "head": 0, "term": 0, "log": uuid.uuid4().hex}
-                await log.meta.insert_one(new)
-            except DuplicateKeyError as error:
-                if (value := duplicate(error)) is None or value.index != "_id_":
-                    raise
-                # otherwise another ingester created it at the same moment
-        ours = {"$eq": ["$holder", {"$literal": holder}]}
-        is_known = {"$lte": [{"$ifNull": ["$format", 0]}, FORMAT]}  # a later version may have just taken over
-        is_free = {"$or": [ours, {"$not": [checkpoint_members.IS_TAKEN]}]}
-        available = {"_id": ID, "$expr": {"$and": [is_known, is_free]}}
-        before = await log.meta.find_one(available)
-        if before is None:
-            return None
-        # The former session ends before the lease is taken: a transaction that is still open then aborts, or has
-        # committed and is seen by all that the new holder reads.
-        if before.get("session") not in (None, session_id):
-            await log.mongo.end_session(before["session"])
-        after = await log.meta.find_one_and_update(
-            available,
-            [
-                {
-                    "$set": {
-                        "format": FORMAT,
-                        # older versions did not name their logs
-                        "log": {"$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]},
-                        "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},
-                        "holder": {"$literal": holder},
-                        "session": {"$literal": session_id},
-                        "atWork": at_work,
-                        "leaseUntil": {"$add": ["$$NOW", int(seconds * 1000)]},
-                        "leaseFor": int(seconds * 1000),
-                    }
-                }
-            ],
-            return_document=ReturnDocument.AFTER,
-        )
-    if after is None:
-        return None
-    _identify(log, after)
-    return _checkpoint(after | {"leaseHeld": True})
-
-
-async def release(log: Log, holder: str) -> None:
-    """Give up the lease, so that a standby need not wait until it expires."""
-    with translate_errors(2.0, "meta"):
-        await log.meta.update_one(
-            {"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": "", "leaseFor": "", "session": ""}}
-        )
 
 
 def advance(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
@@ -284,11 +205,11 @@ async def _set(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> LogCheckpoin
 
 def is_at(document: Document, at: LogCheckpoint) -> bool:
     """Whether the document has the same head, stream position, holder and term as `at`."""
-    now = _checkpoint(document)
+    now = from_document(document)
     return (now.head, now.stream_position, now.holder, now.term) == (at.head, at.stream_position, at.holder, at.term)
 
 
-def _identify(log: Log, document: Document | None) -> None:
+def identify(log: Log, document: Document | None) -> None:
     """Record the identity of the log. If it is another log, forget the recent events of the former."""
     checkpoint_members.check(document or {}, ("log",))
     if log.identity.see((document or {}).get("log")):
@@ -298,7 +219,7 @@ def _identify(log: Log, document: Document | None) -> None:
             log.recent.restart(None)
 
 
-def _checkpoint(document: Document) -> LogCheckpoint:
+def from_document(document: Document) -> LogCheckpoint:
     checkpoint_members.check(document)
     return LogCheckpoint(
         head=document.get("head", 0),

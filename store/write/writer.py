@@ -14,7 +14,7 @@ from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.recount import whole
-from eventscope.store.state import agreement, checkpoint, replaced
+from eventscope.store.state import agreement, checkpoint, lease, replaced
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import daily
 from eventscope.store.values.documents import INTEGERS
@@ -85,7 +85,7 @@ class Writer:
 
         The next `writing` then finds out whether the new collection holds what it must.
         """
-        now = await checkpoint.acquire(
+        now = await lease.acquire(
             self.log, self.holder, self.lease_seconds, self.session.session_id, at_work=self.at_work
         )
         # The lease alone is not enough: another may have moved the checkpoint, so the cache may be outdated.
@@ -127,7 +127,7 @@ async def writing(
     not as the log needs them.
     """
     async with log.mongo.session() as session:
-        at = await checkpoint.acquire(log, holder, lease_seconds, session.session_id, at_work=at_work)
+        at = await lease.acquire(log, holder, lease_seconds, session.session_id, at_work=at_work)
         if at is None:
             yield None
             return
@@ -149,7 +149,7 @@ async def writing(
             raise
         finally:
             with suppress(EventscopeError):  # the lease expires anyway
-                await checkpoint.release(log, holder)
+                await lease.release(log, holder)
 
 
 async def _last_recorded_at(log: Log) -> int:

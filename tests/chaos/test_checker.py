@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
@@ -56,7 +56,7 @@ async def _right(mongo_url: str) -> LogContents:
 
 
 async def _append_all(log: Log) -> None:
-    at = await checkpoint.acquire(log, "ingester", 60)
+    at = await lease.acquire(log, "ingester", 60)
     for sequence, one in enumerate(PUBLISHED, start=1):
         arrival = Arrival("events.user.updated", {}, one.raw, sequence, NOON + sequence)
         batch = MessageBatch(

@@ -17,7 +17,7 @@ from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.state import checkpoint, stopped
+from eventscope.store.state import checkpoint, lease, stopped
 from eventscope.subscriptions.nats import stream
 from tests.support.api_server import RunningApi, running_api
 from tests.support.clients.websocket import open_socket, subscribe
@@ -64,7 +64,7 @@ async def test_the_reason_that_a_stopped_ingester_leaves_is_reported_for_a_minut
         await log.meta.update_one({"_id": stopped.ID}, [{"$set": {"at": {"$subtract": ["$at", stopped.RECENT]}}}])
         assert (await readiness(api))[1]["reasons"] == ["no ingester is at work: new events wait in NATS"]
         await stopped.report(log, "ann", "again")
-        await checkpoint.acquire(log, "bob", HELD)
+        await lease.acquire(log, "bob", HELD)
         await becomes_ready(api)
 
 
@@ -73,13 +73,13 @@ async def test_with_an_ingester_it_is_ready_and_without_it_no_longer(
 ) -> None:
     async with running_api(settings) as api:
         await becomes_ready(api)
-    await checkpoint.release(log, str((await checkpoint.read(log)).holder))
+    await lease.release(log, str((await checkpoint.read(log)).holder))
 
 
 async def test_while_nats_is_down_it_is_not_ready_but_still_answers(
     settings: Settings, log: Log, tmp_path: Path
 ) -> None:
-    await checkpoint.acquire(log, "somebody", HELD)
+    await lease.acquire(log, "somebody", HELD)
     async with AsyncExitStack() as stack:
         async with killable_nats(tmp_path) as server:
             own = settings.model_copy(update={"nats_url": server.url})
@@ -123,7 +123,7 @@ async def test_while_mongodb_is_frozen_queries_time_out_and_while_it_is_down_the
         async with own_mongod(tmp_path, port) as mongod:
             async with open_log(own.mongo_url, own.mongo_database) as log:
                 await prepare(log)
-                await checkpoint.acquire(log, "somebody", HELD)
+                await lease.acquire(log, "somebody", HELD)
             api = await stack.enter_async_context(running_api(own))
             hasty = await stack.enter_async_context(running_api(own, http_limits=HttpLimits(look_seconds=0.1)))
             await becomes_ready(api)
@@ -167,7 +167,7 @@ async def questions_fail(api: RunningApi, code: str, message: str, status: int, 
 async def test_what_somebody_has_to_repair_is_unavailable_to_clients_and_a_sentence_to_operators(
     settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await checkpoint.acquire(log, "somebody", HELD)
+    await lease.acquire(log, "somebody", HELD)
     async with running_api(settings) as api:
         await becomes_ready(api)
         await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x", "place": {"stream": "secret"}}})

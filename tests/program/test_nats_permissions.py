@@ -10,7 +10,7 @@ from eventscope.doctor.finding import Finding, Level
 from eventscope.errors import CannotStart, Unavailable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.subscriptions.nats.client import NatsClient, violations_text
 from eventscope.subscriptions.nats.stream import connect, ensure
 from eventscope.subscriptions.publish.confirmed import open_confirmed
@@ -55,7 +55,7 @@ async def test_an_api_that_may_not_receive_live_batches_is_not_ready_and_reports
     settings: Settings, log: Log, url: str
 ) -> None:
     theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_live")})
-    await checkpoint.acquire(log, "somebody", 600)
+    await lease.acquire(log, "somebody", 600)
     async with running_api(theirs) as api:
         await until(api.services.nats_refusal)
         response = await api.http.get("/readyz")

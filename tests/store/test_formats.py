@@ -17,7 +17,7 @@ from eventscope.store.log import Log
 from eventscope.store.recount import checkpoint_repair
 from eventscope.store.recount.whole import recount
 from eventscope.store.rejected import messages
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.state.checkpoint_members import FORMAT
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
@@ -103,7 +103,7 @@ async def test_a_log_without_a_number_is_the_first_format(log: Log, appender: Ap
     await appender.store(event())
     await log.meta.update_one({"_id": checkpoint.ID}, {"$unset": {"format": ""}})
     assert await checkpoint.head(log) == 1
-    assert await checkpoint.acquire(log, "first", 600) is not None
+    assert await lease.acquire(log, "first", 600) is not None
 
 
 async def test_a_log_of_a_later_format_is_refused_by_everything_in_one_sentence(
@@ -114,7 +114,7 @@ async def test_a_log_of_a_later_format_is_refused_by_everything_in_one_sentence(
     refused = (
         checkpoint.head(log),
         checkpoint.read(log),
-        checkpoint.acquire(log, "first", 600),
+        lease.acquire(log, "first", 600),
         recount(log, lambda *_: None, repair=True),
         checkpoint_repair.accept_loss(log),
     )

@@ -8,7 +8,7 @@ import pytest
 from eventscope.errors import Blocked, LeaseLost, Unstorable
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document, Driver
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.stats import expiry
 from eventscope.store.values.message import ParsedMessage
 from eventscope.store.values.moment import HOUR
@@ -154,11 +154,11 @@ async def test_a_validator_on_what_the_log_counts_stops_it_until_it_is_removed(
 async def test_a_validator_on_the_checkpoint_is_reported_to_an_ingester_that_takes_over(log: Log, begun: bool) -> None:
     await log.meta.insert_one({"_id": "other"})
     if begun:
-        await checkpoint.acquire(log, "ann", 60)
+        await lease.acquire(log, "ann", 60)
     await log.mongo.database.command({"collMod": "meta", "validator": {"never": {"$exists": True}}})
     for _ in range(2):
         with pytest.raises(Blocked, match="a validator of the collection meta stops writes to the log"):
-            await checkpoint.acquire(log, "ann", 60)
+            await lease.acquire(log, "ann", 60)
 
 
 async def test_a_validator_on_the_notes_of_expired_events_is_not_a_message_fault(

@@ -8,7 +8,7 @@ import pytest
 from eventscope.errors import Blocked, CannotStart, Unavailable
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document, Driver
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
@@ -165,7 +165,7 @@ async def test_nothing_is_written_while_collections_are_missing_and_writing_cont
     await prepare(bare)
     appender = await Appender.of(bare)
     await appender.store(event(of=ADA), event("x"), rejected_message(b"x"), event(of=ADA))
-    await checkpoint.release(bare, "first")
+    await lease.release(bare, "first")
     kept = {name: await bare.mongo.collection(name).find({}).to_list(None) for name in names}
     for name in names:
         await bare.mongo.collection(name).drop()
@@ -204,7 +204,7 @@ async def test_expired_events_do_not_count_as_lost(bare: Log, clock: Clock) -> N
     appender = await Appender.of(bare)
     appender.retention = Retention({"*": 1})
     await appender.store(event(of=ADA), event("x"))
-    await checkpoint.release(bare, "first")
+    await lease.release(bare, "first")
     clock.now += 26 * HOUR
     await bare.events.delete_many({})  # as MongoDB does
     for _ in range(2):

@@ -13,7 +13,7 @@ from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document, Driver
 from eventscope.store.recount.difference import Kind
 from eventscope.store.recount.whole import recount
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
@@ -217,7 +217,7 @@ async def test_an_older_log_that_replaces_the_new_one_is_not_mistaken_for_a_slow
 
 
 async def test_a_lease_from_a_clock_that_was_ahead_is_free_at_once(log: Log) -> None:
-    await checkpoint.acquire(log, "dead", 6)
+    await lease.acquire(log, "dead", 6)
     ahead = datetime.now() + timedelta(hours=48)
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"leaseUntil": ahead}})
     assert not (await checkpoint.read(log)).lease_held

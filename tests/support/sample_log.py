@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
@@ -88,7 +88,7 @@ async def name_log(log: Log, name: str) -> None:
 
 async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, float]) -> list[EventDocument]:
     """Store the messages as an ingester does, by the clock of the log; returns their events."""
-    at = await checkpoint.acquire(log, "filler", 60.0)
+    at = await lease.acquire(log, "filler", 60.0)
     assert at is not None
     start = 0 if at.stream_position is None else at.stream_position.sequence
     arrivals = [
@@ -102,7 +102,7 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
         taken = tuple(parse_message(one, STREAM, None) for one in batch)
         outcome, at = await append(log, Retention(retention), at, MessageBatch(taken, position))
         stored.extend(outcome.events)
-    await checkpoint.release(log, "filler")
+    await lease.release(log, "filler")
     return stored
 
 

@@ -20,7 +20,7 @@ from eventscope.store.filters.filter import EVERYTHING, TypePatterns
 from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
 from eventscope.store.mongo.driver import Driver
 from eventscope.store.rejected import messages
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.stats import counts, expiry
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.moment import HOUR
@@ -43,7 +43,7 @@ QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
     "how many rejected": messages.count,
     "checkpoint": checkpoint.read,
     "head": checkpoint.head,
-    "lease": lambda log: checkpoint.acquire(log, "other", 1),
+    "lease": lambda log: lease.acquire(log, "other", 1),
     "housekeeping": expiry.tidy,
     "version": server_version,
 }

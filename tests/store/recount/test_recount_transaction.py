@@ -9,7 +9,7 @@ from eventscope.errors import QuestionTimedOut
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.recount.difference import in_transaction
-from eventscope.store.state import checkpoint, recount_session
+from eventscope.store.state import checkpoint, lease, recount_session
 from tests.store.support.appender import Appender, Clock, event
 
 LATE = 11_000_000  # microseconds: later than a transaction may last
@@ -38,7 +38,7 @@ async def test_an_ingester_ends_an_overdue_transaction_of_a_recount_and_stores(
     log: Log, appender: Appender, clock: Clock, hanging: asyncio.Task[None]
 ) -> None:
     clock.now += LATE
-    at = await checkpoint.acquire(log, "first", 10)
+    at = await lease.acquire(log, "first", 10)
     assert at is not None
     assert (await appender.store(event())).head == 2
     hanging.cancel()

@@ -9,7 +9,7 @@ import pytest
 from eventscope.errors import Blocked, LeaseLost
 from eventscope.store.log import Log
 from eventscope.store.recent_events import RecentEvents
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.message import StreamPosition
 from tests.store.support.appender import CREATED, STREAM, Appender, event, rejected_message
@@ -33,70 +33,70 @@ async def test_an_empty_log_has_a_checkpoint_at_its_start(log: Log) -> None:
 
 
 async def test_the_first_ingester_gets_the_lease_and_a_term(log: Log) -> None:
-    ann = await checkpoint.acquire(log, "ann", LONG)
+    ann = await lease.acquire(log, "ann", LONG)
     assert ann == LogCheckpoint(0, 0, None, 0, "ann", 1, True)
     assert await checkpoint.read(log) == ann
 
 
 async def test_nobody_else_gets_the_lease_while_it_is_held(log: Log) -> None:
-    ann = await checkpoint.acquire(log, "ann", LONG)
-    assert await checkpoint.acquire(log, "bob", LONG) is None
+    ann = await lease.acquire(log, "ann", LONG)
+    assert await lease.acquire(log, "bob", LONG) is None
     assert await checkpoint.read(log) == ann
 
 
 async def test_of_many_concurrent_requests_one_gets_the_lease(log: Log) -> None:
-    outcomes = await asyncio.gather(*(checkpoint.acquire(log, f"holder {n}", LONG) for n in range(10)))
+    outcomes = await asyncio.gather(*(lease.acquire(log, f"holder {n}", LONG) for n in range(10)))
     [held] = [outcome for outcome in outcomes if outcome is not None]
     assert held.term == 1
     assert await checkpoint.read(log) == held
 
 
 async def test_the_holder_keeps_its_term_when_it_renews_its_lease(log: Log) -> None:
-    ann = await checkpoint.acquire(log, "ann", SHORT)
-    assert await checkpoint.acquire(log, "ann", LONG) == ann
-    assert await checkpoint.acquire(log, "bob", LONG) is None
+    ann = await lease.acquire(log, "ann", SHORT)
+    assert await lease.acquire(log, "ann", LONG) == ann
+    assert await lease.acquire(log, "bob", LONG) is None
 
 
 async def test_a_standby_takes_over_after_the_end_of_the_lease_with_a_higher_term(log: Log) -> None:
-    await checkpoint.acquire(log, "ann", SHORT)
-    assert await checkpoint.acquire(log, "bob", LONG) is None
-    bob = await until(lambda: checkpoint.acquire(log, "bob", LONG))
+    await lease.acquire(log, "ann", SHORT)
+    assert await lease.acquire(log, "bob", LONG) is None
+    bob = await until(lambda: lease.acquire(log, "bob", LONG))
     assert bob is not None
     assert (bob.holder, bob.term, bob.lease_held) == ("bob", 2, True)
-    assert await checkpoint.acquire(log, "ann", LONG) is None
+    assert await lease.acquire(log, "ann", LONG) is None
 
 
 async def test_an_expired_lease_counts_as_no_longer_held(log: Log) -> None:
-    await checkpoint.acquire(log, "ann", LONG)
+    await lease.acquire(log, "ann", LONG)
     await end_lease(log)
     assert not (await checkpoint.read(log)).lease_held
-    late = await checkpoint.acquire(log, "ann", LONG)
+    late = await lease.acquire(log, "ann", LONG)
     assert late is not None
     assert (late.holder, late.term) == ("ann", 1)  # nobody else was there in between
 
 
 async def test_a_lease_that_was_released_is_free_at_once(log: Log) -> None:
-    await checkpoint.acquire(log, "ann", LONG)
-    await checkpoint.release(log, "ann")
+    await lease.acquire(log, "ann", LONG)
+    await lease.release(log, "ann")
     free = await checkpoint.read(log)
     assert (free.holder, free.lease_held) == (None, False)
-    bob = await checkpoint.acquire(log, "bob", LONG)
+    bob = await lease.acquire(log, "bob", LONG)
     assert bob is not None
     assert bob.term == 2
 
 
 async def test_only_the_holder_can_release_the_lease(log: Log) -> None:
-    ann = await checkpoint.acquire(log, "ann", LONG)
-    await checkpoint.release(log, "bob")
+    ann = await lease.acquire(log, "ann", LONG)
+    await lease.release(log, "bob")
     assert await checkpoint.read(log) == ann
 
 
 async def test_a_holder_may_have_any_name(log: Log) -> None:
     for term, name in enumerate(("$holder", "$$NOW", "a.b", "ü\n"), 1):
-        held = await checkpoint.acquire(log, name, LONG)
+        held = await lease.acquire(log, name, LONG)
         assert held is not None
         assert (held.holder, held.term) == (name, term)
-        await checkpoint.release(log, name)
+        await lease.release(log, name)
 
 
 async def test_the_checkpoint_says_how_far_the_log_and_the_stream_have_got(log: Log, appender: Appender) -> None:
@@ -136,7 +136,7 @@ async def test_only_the_holder_can_record_a_reset_of_the_stream(log: Log, append
 
 async def test_a_holder_that_froze_within_its_transaction_blocks_nobody(log: Log) -> None:
     async with log.mongo.session() as frozen:
-        ann = await checkpoint.acquire(log, "ann", LONG, frozen.session_id)
+        ann = await lease.acquire(log, "ann", LONG, frozen.session_id)
         assert ann is not None
         await frozen.start_transaction() if log.mongo.driver == "pymongo" else frozen.start_transaction()
         await end_lease(log)
@@ -144,7 +144,7 @@ async def test_a_holder_that_froze_within_its_transaction_blocks_nobody(log: Log
         moving.verify(await moving.send(log.meta, frozen))
 
         async with asyncio.timeout(30):  # MongoDB by itself would abort the transaction after a minute
-            bob = await checkpoint.acquire(log, "bob", LONG)
+            bob = await lease.acquire(log, "bob", LONG)
             assert bob is not None
             assert (bob.head, bob.term) == (0, 2)
             assert (await Appender(log, bob).store(event())).head == 1
@@ -157,11 +157,11 @@ async def test_a_log_gets_a_name_when_it_is_created_and_keeps_it(log: Log) -> No
     assert not log.identity.is_known
     assert (await checkpoint.read(log)).identity is None
     assert (log.identity.is_known, log.identity.tag) == (True, None)
-    ann = await checkpoint.acquire(log, "ann", LONG)
+    ann = await lease.acquire(log, "ann", LONG)
     assert ann is not None
     assert ann.identity == log.identity.name is not None
     await end_lease(log)
-    bob = await checkpoint.acquire(log, "bob", LONG)
+    bob = await lease.acquire(log, "bob", LONG)
     assert bob is not None
     assert bob.identity == ann.identity == (await checkpoint.read(log)).identity
 
@@ -170,12 +170,12 @@ async def test_a_log_of_an_older_version_gets_one_name_however_many_try_at_the_s
     await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3})
     assert await checkpoint.head(log) == 7
     assert log.identity.tag is None
-    taken = await asyncio.gather(*(checkpoint.acquire(log, f"holder {n}", LONG) for n in range(8)))
+    taken = await asyncio.gather(*(lease.acquire(log, f"holder {n}", LONG) for n in range(8)))
     [name] = {at.identity for at in taken if at is not None}
     assert name is not None
     assert (await checkpoint.read(log)).identity == name
     await end_lease(log)
-    again = await checkpoint.acquire(log, "another", LONG)
+    again = await lease.acquire(log, "another", LONG)
     assert again is not None
     assert (again.identity, again.head) == (name, 7)
 
@@ -185,7 +185,7 @@ async def test_a_recreated_log_has_another_name_and_the_events_in_memory_are_dro
 ) -> None:
     log = replace(log, recent=RecentEvents(10))
     assert log.recent is not None
-    await checkpoint.acquire(log, "ann", LONG)
+    await lease.acquire(log, "ann", LONG)
     name = log.identity.name
     log.recent.restart(5)
     await checkpoint.head(log)
@@ -193,7 +193,7 @@ async def test_a_recreated_log_has_another_name_and_the_events_in_memory_are_dro
     await log.meta.drop()
     await checkpoint.head(log)
     assert (log.identity.tag, log.recent.head) == (None, 5)  # it may be about to be restored
-    await checkpoint.acquire(log, "bob", LONG)
+    await lease.acquire(log, "bob", LONG)
     assert log.identity.name not in (None, name)
     assert log.recent.head is None
 

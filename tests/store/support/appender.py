@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import plain
@@ -100,7 +100,7 @@ class Appender:
     @classmethod
     async def of(cls, log: Log, holder: str = "first", seconds: float = 600) -> "Appender":
         """The appender of the log, or an AssertionError when another one holds the lease."""
-        at = await checkpoint.acquire(log, holder, seconds)
+        at = await lease.acquire(log, holder, seconds)
         assert at is not None, f"the lease of {holder} is held by another"
         return cls(log, at)
 

@@ -16,7 +16,7 @@ from eventscope.store import incidents
 from eventscope.store.catalogue import counting
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.cursors import fetch_all
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.state.checkpoint_members import FORMAT
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.retention import Retention
@@ -70,7 +70,7 @@ async def fill(log: Log, clock: Clock) -> None:
     while await counting.count(log):
         pass
     await incidents.note(log, "an incident")
-    await checkpoint.release(log, "first")
+    await lease.release(log, "first")
 
 
 async def documents(log: Log, clock: Clock) -> list[str]:

@@ -8,7 +8,7 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as rejected
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.message import NO_STREAM
@@ -46,7 +46,7 @@ class TestOrder:
 
     async def test_another_writer_continues_where_the_last_one_stopped(self, log: Log, appender: Appender) -> None:
         await appender.store(event(id="a", of=("user", "1")), rejected_message(b"1"))
-        await checkpoint.release(log, "first")
+        await lease.release(log, "first")
         successor = await Appender.of(log, "successor")
         await successor.store(event(id="b", of=("user", "1")), rejected_message(b"2"))
         assert [(e["_id"], e["version"]) for e in await pages.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]

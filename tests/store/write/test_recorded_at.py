@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventscope.store.log import Log
 from eventscope.store.recount import checkpoint_repair
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.message import Arrival, MessageBatch, MessageGroup, ParsedMessage, StreamPosition
 from eventscope.store.values.moment import DAY, HOUR, MINUTE
@@ -61,7 +61,7 @@ def test_a_rejected_group_of_events_does_not_move_it() -> None:
 async def test_it_goes_on_after_a_restart_and_expiry_counts_from_it(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 1})
     await appender.store(received(event("a"), NOON))
-    await checkpoint.release(log, "first")
+    await lease.release(log, "first")
     async with writing(log, appender.retention, "second", 600) as writer:
         assert writer is not None
         stored = await writer.append(
@@ -76,7 +76,7 @@ async def test_it_goes_on_after_a_restart_and_expiry_counts_from_it(log: Log, ap
 
 async def test_the_log_of_an_older_version_continues_after_its_last_event(log: Log, appender: Appender) -> None:
     await appender.store(received(event("a"), NOON))
-    await checkpoint.release(log, "first")
+    await lease.release(log, "first")
     await log.meta.update_one({"_id": checkpoint.ID}, {"$unset": {"recordedAt": ""}})
     async with writing(log, FOREVER, "second", 600) as writer:
         assert writer is not None

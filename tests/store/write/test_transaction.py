@@ -11,7 +11,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Driver
 from eventscope.store.rejected import messages
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.message import StreamPosition
@@ -48,7 +48,7 @@ async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_completely_
         [(stored, appender.at)] = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
         [error] = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
         assert isinstance(error, LeaseLost | Unavailable)
-        assert await checkpoint.acquire(log, "first", 600) == appender.at
+        assert await lease.acquire(log, "first", 600) == appender.at
         newest = await pages.events(log, EVERYTHING, limit=21, newest_first=True)
         assert [e["_id"] for e in newest[:20]] == list(range(stored.head, stored.previous, -1))
         assert len({e["aggregateId"] for e in newest[:20]}) == 1
@@ -60,7 +60,7 @@ async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_completely_
 
 async def test_a_writer_whose_lease_was_taken_over_stores_nothing(log: Log, appender: Appender) -> None:
     await appender.store(event(of=("user", "1")))
-    await checkpoint.release(log, "first")
+    await lease.release(log, "first")
     successor = await Appender.of(log, "successor")
     before = await everything(log)
     with pytest.raises(LeaseLost, match="another ingester than first moved the checkpoint"):
@@ -72,9 +72,9 @@ async def test_a_writer_whose_lease_was_taken_over_stores_nothing(log: Log, appe
 async def test_a_writer_that_lost_and_regained_the_lease_stores_nothing_from_its_old_checkpoint(
     log: Log, appender: Appender
 ) -> None:
-    await checkpoint.release(log, "first")
+    await lease.release(log, "first")
     successor = await Appender.of(log, "successor")
-    await checkpoint.release(log, "successor")
+    await lease.release(log, "successor")
     again = await Appender.of(log, "first")
     assert (appender.at.head, appender.at.stream_position) == (again.at.head, again.at.stream_position)
     assert appender.at.term < successor.at.term < again.at.term

@@ -6,7 +6,7 @@ from eventscope.errors import LeaseLost
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.values.message import MessageBatch, StreamPosition
 from eventscope.store.write.writer import writing
 from tests.store.support.appender import CREATED, FOREVER, STREAM, Appender, event
@@ -58,8 +58,8 @@ async def test_a_writer_keeps_its_lease_by_renewing_it(log: Log) -> None:
 async def test_a_writer_whose_lease_another_one_holds_cannot_renew_it(log: Log) -> None:
     async with writing(log, FOREVER, "ann", 600) as writer:
         assert writer is not None
-        await checkpoint.release(log, "ann")
-        await checkpoint.acquire(log, "bob", 600)
+        await lease.release(log, "ann")
+        await lease.acquire(log, "bob", 600)
         with pytest.raises(LeaseLost, match="ann did not renew the lease in time"):
             await writer.renew()
         [batch] = await batches(log, 1)

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
@@ -24,7 +24,7 @@ async def store(
     log: Log, *events: dict[str, Any], recorded_at: int | None = None, days: float = FOREVER
 ) -> Sequence[EventDocument]:
     """Store these events without announcing them."""
-    at = await checkpoint.acquire(log, "test", 60)
+    at = await lease.acquire(log, "test", 60)
     assert at is not None
     start = at.stream_position.sequence if at.stream_position else 0
     when = moment.now() if recorded_at is None else recorded_at

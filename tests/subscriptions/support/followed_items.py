@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from eventscope.background import cancel
 from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.values import moment
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
@@ -98,7 +98,7 @@ async def store_unannounced(
     log: Log, count: int, recorded_at: int | None = None, days: float = 0, clock: Callable[[], int] = moment.now
 ) -> None:
     """Store events without an ingester or a feed."""
-    at = await checkpoint.acquire(log, "test", 60)
+    at = await lease.acquire(log, "test", 60)
     assert at is not None
     start = at.stream_position.sequence if at.stream_position else 0
     arrivals = [Arrival("x", {}, b"", start + n, recorded_at or moment.now()) for n in range(1, count + 1)]

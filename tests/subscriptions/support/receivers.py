@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from eventscope.background import cancel
 from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import lease
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
@@ -146,7 +146,7 @@ class Announcer:
 
     async def store(self, *bodies: dict[str, Any]) -> list[EventDocument]:
         """Store events without announcing them."""
-        at = await checkpoint.acquire(self._log, "test", 60)
+        at = await lease.acquire(self._log, "test", 60)
         assert at is not None
         start = at.stream_position.sequence if at.stream_position else 0
         arrivals = [Arrival("x", {}, b"", start + n, moment.now()) for n in range(1, len(bodies) + 1)]
