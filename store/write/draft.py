@@ -5,18 +5,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeAlias, assert_never, cast
 
-import orjson
-from bson import DBRef
-
 from eventscope.store import heads
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.mongo.driver import Document
 from eventscope.store.state.checkpoint import LogCheckpoint
-from eventscope.store.values.documents import EventDocument, Head, MessageSource, RejectionDocument, plain
+from eventscope.store.values.documents import EventDocument, Head, MessageSource, RejectionDocument
 from eventscope.store.values.fingerprint import fingerprint
 from eventscope.store.values.headers import every
 from eventscope.store.values.message import (
-    HEADERS,
     MOST_RAW,
     RETRY,
     AcceptedMessage,
@@ -27,11 +23,8 @@ from eventscope.store.values.message import (
     RejectedMessage,
     Stored,
 )
+from eventscope.store.write.content import is_same
 from eventscope.store.write.retention import Retention
-
-# What the log adds to a message, and the claimed version, which a restarted publisher may count differently. All other
-# members decide whether two messages of one id are the same.
-NOT_CONTENT: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
 
 # rejections that depend on what was in the log: later, the same message might be accepted
 BY_STATE: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
@@ -160,13 +153,13 @@ class Draft:
     def _stored_event(self, message: AcceptedMessage) -> EventDocument | None:
         """The event that this very message became before, if any."""
         original = self.events_by_id.get(message.id)
-        return original if original is not None and _has_same_content(original, self._event(message), message) else None
+        return original if original is not None and is_same(original, self._event(message), message) else None
 
     def _accept(self, message: AcceptedMessage) -> EventDocument | RejectedMessage:
         event = self._event(message)
         original = self.events_by_id.get(event["messageId"])
         if original is not None:
-            if not _has_same_content(original, event, message):
+            if not is_same(original, event, message):
                 reason = f"position {original['_id']} has this messageId with other content"
                 return _rejection(message, "ID_REUSED", reason)
             self.duplicates += 1
@@ -273,40 +266,3 @@ def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
         case AcceptedMessage():
             expects = message.expected_version is not None
     return row["code"] in BY_STATE and (expects or row["code"] != "VERSION_CONFLICT")
-
-
-def _has_same_content(original: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
-    # JetStream gives each sending of a message another timestamp
-    ignored = NOT_CONTENT if message.has_timestamp else NOT_CONTENT | {"timestamp"}
-    # Headers, such as a trace context, may differ too, unless the message itself has them in its metadata.
-    metadata = event.get("metadata")
-    has_own_headers = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers
-    return _content(original, ignored, has_own_headers, message.claim) == _content(
-        event, ignored, has_own_headers, message.claim
-    )
-
-
-def _content(event: EventDocument, ignored: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
-    content = {name: value for name, value in event.items() if name not in ignored}
-    rest = _without(claim, content.pop("extensions", {}))
-    # a member that was unknown to the version that stored the event is an extension there, and a field now
-    content |= {name: rest.pop(name) for name in rest.keys() - content.keys()}
-    if rest:
-        content["extensions"] = rest
-    if not with_headers and "metadata" in content:
-        content["metadata"] = _without_headers(content["metadata"])
-    if content.get("metadata") == {}:
-        del content["metadata"]
-    return orjson.dumps(content, default=plain, option=orjson.OPT_SORT_KEYS)
-
-
-def _without_headers(metadata: object) -> object:
-    # the driver decodes {"$ref": …, "$id": …}, which anyone may send, as a DBRef
-    members = plain(metadata) if isinstance(metadata, DBRef) else metadata
-    return {name: value for name, value in members.items() if name != HEADERS} if isinstance(members, dict) else members
-
-
-def _without(claim: str | None, extensions: object) -> Document:
-    """The extensions without the claimed version, which is one of them if it is not an integer."""
-    members = plain(extensions) if isinstance(extensions, DBRef) else extensions
-    return {name: value for name, value in cast("Document", members).items() if name != claim}

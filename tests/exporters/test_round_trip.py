@@ -18,7 +18,8 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, RejectedMessage, StreamPosition
-from eventscope.store.write.draft import NOT_CONTENT, Draft
+from eventscope.store.write.content import NOT_CONTENT
+from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.messages.envelope import EXPORTED, MessageEnvelope
