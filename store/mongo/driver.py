@@ -40,6 +40,7 @@ Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
 
 SCHEMES: Final = ("mongodb://", "mongodb+srv://")
+CLOSE_SECONDS: Final = 2.0  # for the farewell to MongoDB, which ends our sessions there
 STEP: Final = 1_000  # small documents that are decoded in one go
 
 # acknowledged writes survive the loss of the primary; reads never show what could still be rolled back (I1)
@@ -226,10 +227,12 @@ class Mongo:
         await self.client.admin.command({"killSessions": [id]})
 
     async def close(self) -> None:
-        """Close all connections."""
-        closing = self.client.close()
-        if self.driver == "pymongo":
-            await closing
+        """Close all connections. A MongoDB that hangs is not waited for, although the driver takes leave of it."""
+        # motor's own method blocks the event loop, and with it the whole end of the process
+        blocking = cast("Any", self.client).delegate.close if self.driver == "motor" else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await (self.client.close() if blocking is None else THREADS.run(blocking))
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eventscope.background import beside
 from eventscope.dev.servers import Mongod, ready
 from eventscope.errors import QuestionTimedOut, Unavailable
 from eventscope.processes.guard import guard_command, lifeline
@@ -154,3 +155,23 @@ async def test_on_a_server_that_hangs_every_query_times_out(own: OwnMongod, own_
             return False
 
     await until(well)
+
+
+@pytest.mark.processes
+async def test_a_mongodb_that_hangs_does_not_hold_up_the_end_of_a_process_or_its_event_loop(
+    own: OwnMongod, driver: Driver, swept: None
+) -> None:
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            beats += 1
+            await asyncio.sleep(0.05)
+
+    async with beside(beat()), asyncio.timeout(12):  # motor's own way blocks for over 20 seconds
+        async with open_log(own.url, "test", driver) as log:
+            await checkpoint.head(log)
+            own.freeze()
+            before = beats
+        assert beats > before + 5
