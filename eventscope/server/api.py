@@ -14,7 +14,7 @@ import uvicorn
 from eventscope import app
 from eventscope.connections import require
 from eventscope.http import health
-from eventscope.http.uvicorn import http_protocol, server, websocket_protocol, whole_response
+from eventscope.http.uvicorn import http_protocol, logs, server, websocket_protocol, whole_response
 from eventscope.http.uvicorn.bounds import Bounds, bounds
 from eventscope.http.uvicorn.http_protocol import HttpProtocol
 from eventscope.http.uvicorn.listen import listen
@@ -108,6 +108,7 @@ def config(application: object, within: Bounds | None = None) -> uvicorn.Config:
     for needed in (server.INTERNALS, http_protocol.INTERNALS, websocket_protocol.INTERNALS):
         needed.demand()
     whole_response.install()
+    logs.hide_queries()
     return uvicorn.Config(
         application,  # type: ignore[arg-type]  # uvicorn's own name for an application is not exported
         loop="none",  # the caller's loop runs already
