@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from eventscope.errors import BadInput, TooComplex
 from eventscope.resolvers import cursor, events, same_log
 from eventscope.resolvers.page import Count, Page, PageRequest, page
 from eventscope.store import aggregates
@@ -35,14 +36,22 @@ class OwnEventsRequest:
     fields: Fields
 
 
-async def own_events(log: Log, requests: Sequence[OwnEventsRequest]) -> list[Page[EventDocument]]:
-    """The pages, in the same order: one read for all requests that differ only in the aggregate's id."""
+async def own_events(
+    log: Log, requests: Sequence[OwnEventsRequest]
+) -> list[Page[EventDocument] | BadInput | TooComplex]:
+    """The pages, in the same order: one read for all requests that differ only in the aggregate's id.
+
+    In place of a page that is refused is the error, so that the other pages are not.
+    """
     groups: dict[tuple[str, PageRequest, bool], list[OwnEventsRequest]] = {}
     for one in requests:
         groups.setdefault((one.aggregate.type, one.page, one.newest_first), []).append(one)
-    pages: dict[OwnEventsRequest, Page[EventDocument]] = {}
+    pages: dict[OwnEventsRequest, Page[EventDocument] | BadInput | TooComplex] = {}
     for same_requests in groups.values():
-        pages |= await _own_events(log, same_requests)
+        try:
+            pages |= await _own_events(log, same_requests)
+        except (BadInput, TooComplex) as error:
+            pages |= dict.fromkeys(same_requests, error)
     return [pages[one] for one in requests]
 
 

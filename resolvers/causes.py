@@ -1,8 +1,9 @@
 """Answers about events that belong together: effects and conversations, for many events in one read."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from eventscope.errors import TooComplex
 from eventscope.resolvers import cursor, same_log
 from eventscope.resolvers.page import Count, Page, PageRequest, page
 from eventscope.store.events import links
@@ -25,14 +26,21 @@ Load = Callable[[LinkRequest], Awaitable[list[EventDocument]]]
 Counting = Callable[[tuple[Link, str]], Awaitable[int]]
 
 
-async def linked_events(log: Log, requests: Sequence[LinkRequest]) -> list[list[EventDocument]]:
-    """The events for each request, in the same order: one read for all requests that differ only in the value."""
+async def linked_events(log: Log, requests: Sequence[LinkRequest]) -> list[list[EventDocument] | TooComplex]:
+    """The events for each request, in the same order: one read for all requests that differ only in the value.
+
+    In place of events that are too large together is the error, so that other reads do not fail.
+    """
     groups: dict[tuple[Link, int, int | None], list[str]] = {}
     for request in requests:
         groups.setdefault((request.link, request.limit, request.above), []).append(request.value)
-    events_by_request: dict[LinkRequest, list[EventDocument]] = {}
+    events_by_request: dict[LinkRequest, list[EventDocument] | TooComplex] = {}
     for (link, limit, above), values in groups.items():
-        rows = await links.by_link(log, link, values, limit=limit, above=above)
+        rows: Mapping[str, list[EventDocument] | TooComplex]
+        try:
+            rows = await links.by_link(log, link, values, limit=limit, above=above)
+        except TooComplex as error:
+            rows = dict.fromkeys(values, error)
         events_by_request |= {LinkRequest(link, value, limit, above): events for value, events in rows.items()}
     return [events_by_request[request] for request in requests]
 

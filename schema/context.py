@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
-from eventscope.errors import TooComplex
+from eventscope.errors import BadInput, TooComplex
 from eventscope.resolvers import aggregates, catalogue, causes, cursor, events, rejected, trace
 from eventscope.resolvers.aggregates import OwnEventsRequest
 from eventscope.resolvers.causes import LinkRequest
@@ -128,7 +128,7 @@ class Context:
     def own_loader(self) -> DataLoader[OwnEventsRequest, Page[EventDocument]]:
         """Pages of aggregates' own events."""
 
-        async def load(requests: list[OwnEventsRequest]) -> list[Page[EventDocument]]:
+        async def load(requests: list[OwnEventsRequest]) -> list[Page[EventDocument] | BadInput | TooComplex]:
             return await aggregates.own_events(self.log, requests)
 
         return Loader(load)
@@ -146,7 +146,7 @@ class Context:
     def part_loader(self) -> DataLoader[LinkRequest, list[EventDocument]]:
         """Parts of conversations."""
 
-        async def load(requests: list[LinkRequest]) -> list[list[EventDocument]]:
+        async def load(requests: list[LinkRequest]) -> list[list[EventDocument] | TooComplex]:
             return await causes.linked_events(self.log, requests)
 
         return Loader(load)

@@ -106,7 +106,7 @@ def _each(
     lookup: Any = {"from": log.events.name, "localField": "value", "foreignField": link, "as": "found"}
     return [
         {"$match": {"_id": checkpoint.ID}},  # any single document to attach the values to
-        {"$project": {"_id": 0, "value": {"$literal": list(values)}}},
+        {"$project": {"_id": 0, "value": {"$literal": list(dict.fromkeys(values))}}},
         {"$unwind": "$value"},
         {"$lookup": lookup | {"pipeline": pipeline}},
         *then,

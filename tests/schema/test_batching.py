@@ -3,14 +3,23 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from eventscope.resolvers import same_log
+from eventscope.errors import QuestionTimedOut, TooComplex
+from eventscope.resolvers import aggregates, same_log
+from eventscope.resolvers.aggregates import OwnEventsRequest
 from eventscope.resolvers.cursor import encode
+from eventscope.resolvers.page import request
+from eventscope.store.aggregates import AggregateSummary
+from eventscope.store.events import links
 from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGE = "events(first: 1) { nodes { position } }"
+USERS = ("user", "u1"), ("user", "u2")
 
 
 @asynccontextmanager
@@ -117,3 +126,87 @@ async def test_the_events_of_many_aggregates_continue_after_a_cursor(sample: Sam
             later, earlier = [p for p in positions if p > middle], [p for p in positions[::-1] if p < middle]
             wanted = later if order == "OLDEST_FIRST" else earlier
             assert [event["position"] for event in node["events"]["nodes"]] == wanted[:50]
+
+
+def together(one: str, other: str) -> str:
+    """A query for `one` of an aggregate and `other` of another, whose pages of events are in one batch."""
+    names = [f'node(id: "aggregate:{type}/{id}")' for type, id in USERS]
+    return f"{{ a: {names[0]} {{ ... on Aggregate {{ {one} }} }} b: {names[1]} {{ ... on Aggregate {{ {other} }} }} }}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ('after: "x"', "BAD_USER_INPUT"),
+        ('after: "a1"', "BAD_USER_INPUT"),
+        ('after: "e1.other"', "WRONG_LOG"),
+        ("first: -1", "BAD_USER_INPUT"),
+        ("first: 1001", "PAGE_TOO_LARGE"),
+    ],
+)
+async def test_a_refused_page_does_not_affect_another_of_its_batch(
+    sample: SampleApi, arguments: str, code: str
+) -> None:
+    wanted = await sample.api.ask(together(PAGE, PAGE))
+    refused = f"events({arguments}) {{ nodes {{ position }} }}"
+    for query, failing, other in ((together(PAGE, refused), "b", "a"), (together(refused, PAGE), "a", "b")):
+        answer = await sample.api.answer(query)
+        errors = [(error["extensions"]["code"], error["path"]) for error in answer["errors"]]
+        assert errors == [(code, [failing, "events"])]
+        assert answer["data"] == {failing: None, other: wanted[other]}
+
+
+async def test_the_same_events_with_other_fields_are_the_same_page(sample: SampleApi) -> None:
+    pages = "one: events { nodes { position } } other: events { totalCount { exact } nodes { position data } }"
+    answer = await sample.api.ask(f'{{ aggregate(type: "user", id: "u1") {{ {pages} }} }}')
+    found = [[node["position"] for node in answer["aggregate"][name]["nodes"]] for name in ("one", "other")]
+    assert found[0] == found[1] == sorted(set(found[0]))
+
+
+@asynccontextmanager
+async def failing(error: Exception, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Let the reads of linked events fail within the block, except those of the smallest pages."""
+    by_link = links.by_link
+
+    async def read(*arguments: Any, limit: int, **more: Any) -> Any:
+        if limit > 3:
+            raise error
+        return await by_link(*arguments, limit=limit, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(links, "by_link", read)
+        yield
+
+
+@pytest.mark.parametrize("large_first", [True, False])
+async def test_a_read_that_is_too_large_does_not_affect_another_of_its_batch(
+    sample: SampleApi, monkeypatch: pytest.MonkeyPatch, large_first: bool
+) -> None:
+    sizes = (9, 1) if large_first else (1, 9)
+    lists = [f'node(id: "m010") {{ ... on Event {{ related(first: {n}) {{ nodes {{ id }} }} }} }}' for n in sizes]
+    async with failing(TooComplex("too large"), monkeypatch):
+        events = [
+            OwnEventsRequest(one, request(size, None), False, None) for size in sizes for one in await users(sample)
+        ]
+        pages = await aggregates.own_events(sample.log, events)
+        answer = await sample.api.answer(f"{{ a: {lists[0]} b: {lists[1]} }}")
+    refused = [isinstance(page, TooComplex) for page in pages]
+    assert refused == [large_first, large_first, not large_first, not large_first]
+    large, small = "ab" if large_first else "ba"
+    assert [error["path"] for error in answer["errors"]] == [[large, "related"]]
+    assert answer["data"][large] is None
+    assert answer["data"][small] is not None
+
+
+async def test_a_read_that_takes_too_long_fails_for_all_of_its_batch(
+    sample: SampleApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [OwnEventsRequest(one, request(size, None), False, None) for size in (1, 9) for one in await users(sample)]
+    async with failing(QuestionTimedOut(1), monkeypatch):
+        with pytest.raises(QuestionTimedOut):
+            await aggregates.own_events(sample.log, events)
+
+
+async def users(sample: SampleApi) -> list[AggregateSummary]:
+    """Two aggregates."""
+    return [one for one in await aggregates.by_name(sample.log, list(USERS)) if one is not None]
