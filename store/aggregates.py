@@ -9,6 +9,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
+from eventscope.store.mongo.shapes import WHOLE_HEADS
 from eventscope.store.state import replaced
 
 Order = Literal["last.position", "first.position"]
@@ -68,9 +69,10 @@ async def aggregates(
 ) -> list[AggregateSummary]:
     """At most `limit` aggregates with a position under `below`, the most recently changed (or created) first.
 
-    An aggregate whose last event is just expiring may be missing. Blocked as in `by_name`, if the page is not full.
+    An aggregate whose last event is just expiring may be missing, and a document that is no head is omitted. Blocked as
+    in `by_name`, if the page is not full.
     """
-    query = _query(log, filter)
+    query = _query(log, filter) | WHOLE_HEADS
     if below is not None:
         query[order] = {"$lt": below}
     with translate_errors(log.question_seconds):

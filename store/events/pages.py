@@ -196,7 +196,7 @@ async def _rows(log: Log, search: _Search, direction: int, limit: int, fields: F
     rows = partial(
         fetch,
         log.events,
-        search.query(search.low, search.high),
+        search.query(_from_first(search.low), search.high),
         _projection(fields),
         direction=direction,
         limit=limit,
@@ -217,7 +217,7 @@ def _page(documents: list[Document], stopped: int | None, *, full: bool) -> Even
 
 async def _stretch(log: Log, search: _Search, *, newest_first: bool) -> Stretch:
     """All positions at which matching events may lie."""
-    oldest = await fetch_all(log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1))
+    oldest = await fetch_all(log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", 1).limit(1))
     head = await checkpoint.head(log)
     if not oldest:
         return Stretch(1, 0, newest_first)
@@ -226,6 +226,11 @@ async def _stretch(log: Log, search: _Search, *, newest_first: bool) -> Stretch:
         high=head if search.high is None else min(search.high, head),
         newest_first=newest_first,
     )
+
+
+def _from_first(low: int | None) -> int:
+    """The lower end of a range of positions; documents below the first one are not events of the log."""
+    return FIRST if low is None else max(low, FIRST)
 
 
 def _projection(fields: Fields) -> dict[str, int] | None:

@@ -25,6 +25,43 @@ HEADS: Final[Document] = {
 }
 """Matches the documents of `aggregates` that are named like a head."""
 
+
+def _typed(path: str, *types: str) -> Document:
+    return {"$in": [{"$type": f"${path}"}, list(types)]}
+
+
+# as expressions, these conditions do not influence the choice of index, unlike those of `HEADS`
+WHOLE_HEADS: Final[Document] = {
+    "$expr": {
+        "$and": [
+            HEADS["$expr"],
+            *(_typed(path, "string") for path in ("_id.type", "_id.id", "last.type")),
+            *(
+                _typed(f"{end}.{name}", "int", "long")
+                for end in ("first", "last")
+                for name in ("position", "timestamp")
+            ),
+            _typed("version", "int", "long"),
+            _typed("deleted", "bool"),
+            _typed("firstExpireAt", "date", "missing"),
+        ]
+    }
+}
+"""Matches the documents of `aggregates` that can be read as heads."""
+
+WHOLE_REJECTIONS: Final[Document] = {
+    "$expr": {
+        "$and": [
+            *(_typed(path, "string") for path in ("code", "reason", "subject")),
+            *(_typed(path, "int", "long") for path in ("_id", "recordedAt")),
+            *(_typed(path, "object") for path in ("headers", "source")),
+            _typed("raw", "binData"),
+            _typed("expireAt", "date", "null", "missing"),
+        ]
+    }
+}
+"""Matches the documents of `rejected` that can be read as rejected messages."""
+
 SPAN: Final = frozenset({"firstPosition", "lastPosition"})
 COUNTS: Final = SPAN | {"n", "earliest", "latest"}
 MARK: Final = frozenset({"position", "timestamp", "type"})

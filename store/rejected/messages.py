@@ -1,6 +1,7 @@
 """Rejected messages: reading them, newest first, and deleting those that are dealt with.
 
-An expired message is in no answer, although MongoDB's TTL task may delete it minutes later.
+An expired message is in no answer, although MongoDB's TTL task may delete it minutes later. Neither is a document that
+somebody else put among them, except in counts.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.first import first, first_large
+from eventscope.store.mongo.shapes import WHOLE_REJECTIONS
 from eventscope.store.values.documents import MessageSource
 from eventscope.store.values.headers import from_document
 
@@ -58,7 +60,7 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
 
     They take at most 16 MiB; if that is why there are fewer than `limit`, the page is `full`.
     """
-    query = _with_code(code) | unexpired(log.clock())
+    query = _with_code(code) | unexpired(log.clock()) | WHOLE_REJECTIONS
     with translate_errors(log.question_seconds):
         rows, _ = await first_large(log.rejected, query | _under(below), limit=limit, budget=log.budget, direction=-1)
         more = 0 < len(rows) < limit and await first(
@@ -75,7 +77,7 @@ async def one(log: Log, number: int) -> StoredRejection | None:
 
 async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
     """The rejected messages with these numbers, in any order; TooComplex when they take more than 16 MiB."""
-    query = {"_id": {"$in": list(numbers)}} | unexpired(log.clock())
+    query = {"_id": {"$in": list(numbers)}} | unexpired(log.clock()) | WHOLE_REJECTIONS
     with translate_errors(log.question_seconds):
         rows = await first(log.rejected, query, limit=len(numbers))
         if 0 < len(rows) < len(numbers) and await log.rejected.count_documents(query) > len(rows):
@@ -143,7 +145,7 @@ def _expiry_match(log: Log) -> Document:
 
 
 def _under(number: int | None) -> Document:
-    return {} if number is None else {"_id": {"$lt": number}}
+    return {"_id": {"$gt": 0} | ({} if number is None else {"$lt": number})}
 
 
 def _with_code(code: str | None) -> Document:

@@ -66,7 +66,7 @@ class QueryPlan:
 
 def _is_page(command: Document) -> bool:
     # before a log is scanned, its first position is read
-    return command.get("find") == "events" and command["filter"] != {}
+    return command.get("find") == "events" and command["filter"] != {"_id": {"$gt": 0}}
 
 
 def stages(plan: Any) -> list[Document]:
