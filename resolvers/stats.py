@@ -93,10 +93,8 @@ class Stats:
 
     @property
     def time_range(self) -> TimestampRange | None:
-        """The first and last timestamp; None without events."""
-        if not self.cells:
-            return None
-        return TimestampRange(min(cell.earliest for cell in self.cells), max(cell.latest for cell in self.cells))
+        """The first and last timestamp; None without events, Blocked if one is damaged."""
+        return TimestampRange(*counts.extent(self.cells)) if self.cells else None
 
 
 async def stats(log: Log, scope: Scope) -> Stats:

@@ -7,6 +7,7 @@ leaves nothing out. This needs no transaction, which a killed process would leav
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -98,7 +99,10 @@ async def counted_to(log: Log) -> int:
 
 
 async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
-    """The fields of each type, in the order of `types`; `to` is the position up to which they are counted."""
+    """The fields of each type, in the order of `types`; `to` is the position up to which they are counted.
+
+    Blocked when one of them is damaged.
+    """
     to = await counted_to(log)
     with translate_errors(log.question_seconds):
         documents = await _documents(log, types)
@@ -154,13 +158,27 @@ def _document(fields: FieldCounts) -> Document:
 def _fields(document: Document | None) -> FieldCounts:
     if document is None:
         return FieldCounts()
-    return FieldCounts(
-        events=document["events"],
-        to=document["to"],
-        occurrences={
-            one["path"]: Occurrence(one["count"], one["first"], one["last"], one["types"]) for one in document["seen"]
-        },
-        truncated=document["truncated"],
-        drifts=[FieldDrift(**drift) for drift in document["drifts"]],
-        drift_count=document["drift_count"],
+    try:
+        fields = FieldCounts(
+            events=document["events"],
+            to=document["to"],
+            occurrences={
+                one["path"]: Occurrence(one["count"], one["first"], one["last"], one["types"])
+                for one in document["seen"]
+            },
+            truncated=document["truncated"],
+            drifts=[FieldDrift(**drift) for drift in document["drifts"]],
+            drift_count=document["drift_count"],
+        )
+    except (KeyError, TypeError):
+        raise _damaged(document) from None
+    if not {type(fields.events), type(fields.to), type(fields.drift_count)} <= INTEGERS:
+        raise _damaged(document)
+    return fields
+
+
+def _damaged(document: Document) -> Blocked:
+    name = json.dumps(document["_id"], ensure_ascii=False)
+    return Blocked(
+        f'the catalogue is damaged: db.catalogue.deleteOne({{_id: {name}}}); db.meta.deleteOne({{_id: "{ID}"}})'
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from eventscope.errors import TooComplex
+from eventscope.errors import Blocked, TooComplex
 from eventscope.store.events import time_span
 from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.filters.mongo import one_of_types, query, unexpired
@@ -18,6 +18,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats import daily
+from eventscope.store.values.documents import INTEGERS
 from eventscope.store.values.moment import HOUR, hour_of
 
 By = Literal["type", "aggregateType"]
@@ -84,6 +85,14 @@ async def cells(log: Log, scope: Scope, *, by: Sequence[By] = BOTH, hourly: bool
         for low, high in cut_parts:
             result += await _cells_of_cut_part(log, row_filter, low, high, grouping)
     return result
+
+
+def extent(cells: Sequence[Cell]) -> tuple[int, int]:
+    """The first and the last time of the cells, of which there is at least one; Blocked if a time is damaged."""
+    ends = [cell.earliest for cell in cells], [cell.latest for cell in cells]
+    if not all(type(time) in INTEGERS for times in ends for time in times):
+        raise Blocked("a time in the collection rollups is damaged: run `eventscope recount`, which repairs it")
+    return min(ends[0]), max(ends[1])
 
 
 async def total(log: Log, scope: Scope) -> int:
