@@ -11,7 +11,7 @@ from eventscope.errors import QuestionTimedOut, TooComplex
 from eventscope.store.events import plan, scan
 from eventscope.store.events.fetch import FetchedDocuments, fetch
 from eventscope.store.events.scan import Stretch
-from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter, conditions
+from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Between, Filter, conditions
 from eventscope.store.filters.mongo import NEVER, query, unexpired
 from eventscope.store.log import NAME_INDEXES, Log
 from eventscope.store.mongo.cursors import fetch_all
@@ -152,7 +152,7 @@ async def count_in_time(log: Log, filter: Filter, most: int | None = None) -> Ev
             # there may be too many
             with suppress(QuestionTimedOut), translate_errors(log.question_seconds * log.search.index_share):
                 # all events are counted by their positions: no other index has them all
-                low = search.low if conditions(search.filter) else search.low or FIRST
+                low = _from_first(search.low) if _has_positions_only(search.filter) else search.low
                 query = search.query(low, search.high)
                 return EventCount(await log.events.count_documents(query, **_limit(most, 0)))
         stopped_at = await scan.through(log, await _stretch(log, search, newest_first=False), count_window)
@@ -231,6 +231,10 @@ async def _stretch(log: Log, search: _Search, *, newest_first: bool) -> Stretch:
 def _from_first(low: int | None) -> int:
     """The lower end of a range of positions; documents below the first one are not events of the log."""
     return FIRST if low is None else max(low, FIRST)
+
+
+def _has_positions_only(filter: Filter) -> bool:
+    return all(isinstance(part, Between) and part.measure == "position" for part in conditions(filter))
 
 
 def _projection(fields: Fields) -> dict[str, int] | None:

@@ -45,6 +45,13 @@ async def test_pages_of_events_omit_what_has_no_position(log: Log, three: None, 
     assert await pages.first_position(log) == 1
 
 
+@pytest.mark.parametrize("filter", [EVERYTHING, Between("position", None, 3)], ids=["every event", "up to a position"])
+async def test_counts_of_all_events_omit_what_has_no_position(log: Log, three: None, filter: Filter) -> None:
+    await log.events.insert_many([{"_id": 0}, {"_id": -5, "messageId": "other"}])
+    assert await pages.count(log, filter) == 3
+    assert await pages.count(log, filter, 2) == 2
+
+
 FOREIGN_REJECTIONS: tuple[Document, ...] = (
     {"_id": "foreign"},
     {"_id": 0},
