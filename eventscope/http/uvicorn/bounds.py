@@ -39,7 +39,7 @@ class Spare(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Bounds:
     """The bounds of one process. `on_drop` is called with the reason why a connection was refused or broken off."""
 
@@ -48,6 +48,8 @@ class Bounds:
     body_seconds: float = 30.0
     idle_seconds: float = 5.0
     """For the next request after an answer."""
+    head_bytes: int = 65_536
+    """Bytes of one request beside its body, in addition to what its size brings about."""
     client_rate: int = 16_384
     """Bytes per second that a client must read of what waits for it, on average; 0 for no minimum."""
     slow_seconds: float = 10.0
@@ -90,10 +92,10 @@ def bounds(settings: Settings, on_drop: Callable[[str], None]) -> Bounds:
             PLAIN,
         )
     return Bounds(
-        connections,
-        settings.header_seconds,
-        settings.body_seconds,
-        settings.client_rate,
+        connections=connections,
+        header_seconds=settings.header_seconds,
+        body_seconds=settings.body_seconds,
+        client_rate=settings.client_rate,
         on_drop=on_drop,
     )
 

@@ -1,20 +1,20 @@
 """uvicorn's end of an HTTP connection, which drops slow clients and always leaves room for health checks."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-from starlette.types import ASGIApp, Receive, Scope, Send
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from eventscope.errors import BadInput, Unavailable, to_client
-from eventscope.http.uvicorn import whole_response
+from eventscope.errors import BadInput, to_client
+from eventscope.http.uvicorn import handshake, refusal, whole_response
 from eventscope.http.uvicorn.bounds import SPARE, Bounds
+from eventscope.http.uvicorn.unread import unread
 from eventscope.internals import Internals
 
-HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+MOST_PIPELINED: Final = 100  # requests that a client has sent before the answer to an earlier one
+BODY_SHARE: Final = 8  # bytes around a body, for each byte of it: chunks may be small
 LOOKS: Final = 4  # checks within the shortest of the time limits
 
 
@@ -24,31 +24,26 @@ INTERNALS: Final = Internals(
         HttpToolsProtocol: {
             "connection_made": "transport",
             "connection_lost": "exc",
+            "data_received": "data",
             "handle_websocket_upgrade": "",
+            "on_body": "body",
+            "on_header": "name value",
             "on_message_begin": "",
             "on_headers_complete": "",
             "on_message_complete": "",
             "on_response_complete": "",
+            "on_url": "url",
             "pause_writing": "",
             "resume_writing": "",
             "send_400_response": "msg",
         }
     },
     {
-        HttpToolsProtocol: "app connections cycle flow loop pipeline scope server_state transport",
+        HttpToolsProtocol: "_should_upgrade _start_asgi_task app connections cycle flow headers "
+        "loop parser pipeline scope server_state transport url",
         RequestResponseCycle: "disconnected message_event response_complete response_started",
         FlowControl: "read_paused resume_reading",
     },
-)
-
-
-def _body(error: Mapping[str, Any]) -> bytes:
-    return orjson.dumps({"errors": [error]})
-
-
-# not made by `to_client`, which would log each refusal: `Bounds` logs once that the limit is reached
-FULL: Final = _body(
-    {"message": "Too many connections are open; try again later", "extensions": {"code": Unavailable.code}}
 )
 
 
@@ -62,6 +57,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._next: str | None = "headers"  # what the client is to send next; None while we answer
         self._has_begun = False  # whether the client has sent any part of the next request
         self._since = 0.0
+        self._overhead = 0  # bytes of the present request beside its body, without those of the packet it begins in
+        self._is_repeated = False  # whether the parser reads a head again, only to know how the body ends
         self._pause: tuple[float, int] | None = None  # when it began, and how many bytes were waiting for the client
         self._timer: asyncio.TimerHandle | None = None
 
@@ -74,7 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
             spare[self] = None
             if len(spare) > SPARE:
                 next(iter(spare)).drop("full")
-            self.app = _Full(self.app, self._bounds)
+            self.app = refusal.Full(self.app, self._bounds)
         self._since = self.loop.time()
         self._look_later()
 
@@ -83,28 +80,86 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_watching()
         super().connection_lost(exc)
 
-    def handle_websocket_upgrade(self) -> None:
-        """Pass the connection to the WebSocket protocol, unless it is over the bound."""
-        self._stop_watching()
-        if self._has_room:
-            super().handle_websocket_upgrade()
+    def data_received(self, data: bytes) -> None:
+        """Parse what the client sent. Unlike uvicorn, read on after an upgrade that we do not offer, such as h2c."""
+        self._overhead += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._read_on(data[upgrade.args[0] :])
         else:
+            if self._next is not None and self._overhead > self._bounds.head_bytes:
+                self._refuse_size()
+
+    def _read_on(self, rest: bytes) -> None:
+        # The parser takes everything after the head for another protocol. RFC 9110, section 7.8: a server may ignore
+        # the upgrade, and the request is then like any other.
+        self.parser = httptools.HttpRequestParser(self)
+        framing = b"".join(b"%b: %b\r\n" % (name, value) for name, value in self.headers if name in handshake.FRAMING)
+        self._is_repeated = True
+        self.data_received(b"POST / HTTP/1.1\r\n" + framing + b"\r\n" + rest)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Pass the connection to the WebSocket protocol, unless it is over the bound or would hang there."""
+        self._stop_watching()
+        if not self._has_room:
             self._bounds.on_drop("full")
-            self._refuse(b"503 Service Unavailable", FULL, b"\r\nretry-after: 1")
+            self._refuse(b"503 Service Unavailable", refusal.FULL, b"\r\nretry-after: 1")
+        elif handshake.is_too_large(self.url, self.headers):
+            self._refuse_size()
+        elif handshake.has_body(self.headers):
+            self._refuse(b"400 Bad Request", refusal.body(to_client(BadInput("A WebSocket handshake has no body"))))
+        else:
+            super().handle_websocket_upgrade()
+            self._timer = self.loop.call_later(self._bounds.header_seconds, self._end_handshake)
+
+    def _end_handshake(self) -> None:
+        if not getattr(self.transport.get_protocol(), "handshake_complete", True):
+            self.drop("headers")
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._is_repeated:
+            return
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError("too many requests at once")  # the parser stops
         super().on_message_begin()
+        self._overhead = 0
         self.scope["extensions"] = whole_response.EXTENSIONS
         self._next, self._has_begun, self._since = "headers", True, self.loop.time()
 
+    def on_url(self, url: bytes) -> None:
+        """A part of the address."""
+        if not self._is_repeated:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        if not self._is_repeated:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._overhead -= (1 + BODY_SHARE) * len(body)
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """The headers are complete."""
+        if self._is_repeated:
+            self._is_repeated = False
+            return
         super().on_headers_complete()
         self._next, self._since = "body", self.loop.time()
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            return  # its body follows, see `_read_on`
         super().on_message_complete()
         self._next, self._has_begun = None, False
         if (
@@ -114,17 +169,18 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The request is answered. `_look` ends idle connections: a timer for each answer would slow small pages."""
-        if self.pipeline or self.transport.is_closing():
-            super().on_response_complete()
-            return
         self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         self.flow.resume_reading()
         self._since = self.loop.time()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
         super().pause_writing()
-        self._pause = (self.loop.time(), self.transport.get_write_buffer_size())
+        self._pause = (self.loop.time(), unread(self.transport))
 
     def resume_writing(self) -> None:
         """The client has read most of what waited for it."""
@@ -154,7 +210,7 @@ class HttpProtocol(HttpToolsProtocol):
         since, size = self._pause
         seconds = self.loop.time() - since
         # nothing is added to the buffer during a pause, so what is missing has been read
-        progress = size - self.transport.get_write_buffer_size()
+        progress = size - unread(self.transport)
         return seconds > self._bounds.slow_seconds and progress < seconds * self._bounds.client_rate
 
     def _is_too_late(self) -> bool:
@@ -171,6 +227,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         """Whether the client has sent no request for too long since the last answer."""
+        if self.transport.get_write_buffer_size():  # the client still reads the answer
+            self._since = self.loop.time()
         is_answered = self._next is None and self.cycle is not None and self.cycle.response_complete
         return is_answered and self.loop.time() - self._since > self._bounds.idle_seconds
 
@@ -183,9 +241,19 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # ends an application that waits for the rest of the body
             self.cycle.message_event.set()
         if self._has_begun:
-            self._refuse(b"408 Request Timeout", _body(to_client(BadInput("The request took too long to arrive"))))
+            self._refuse(
+                b"408 Request Timeout", refusal.body(to_client(BadInput("The request took too long to arrive")))
+            )
         else:
             self.transport.close()
+
+    def _refuse_size(self) -> None:
+        self._bounds.on_drop("large")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.drop(None)  # an answer is on its way, so this cannot be answered
+        else:
+            message = "The request has too much beside its body: shorten its headers or address"
+            self._refuse(b"431 Request Header Fields Too Large", refusal.body(to_client(BadInput(message))))
 
     def _refuse(self, status: bytes, body: bytes, more: bytes = b"") -> None:
         headers = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close%b" % (len(body), more)
@@ -194,7 +262,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP in the form of all errors."""
-        self._refuse(b"400 Bad Request", _body(to_client(BadInput(msg))))
+        self._refuse(b"400 Bad Request", refusal.body(to_client(BadInput(msg))))
 
     def drop(self, reason: str | None) -> None:
         """Break the connection off; it is counted with the reason, unless that is None."""
@@ -208,25 +276,3 @@ class HttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class _Full:
-    """The application for connections over the bound: it answers health checks, and refuses everything else."""
-
-    def __init__(self, app: Any, bounds: Bounds) -> None:
-        self._app: ASGIApp = app
-        self._bounds = bounds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in HEALTH:
-            await self._app(scope, receive, send)
-            return
-        self._bounds.on_drop("full")
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(FULL)),
-            (b"connection", b"close"),
-            (b"retry-after", b"1"),
-        ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": FULL})

@@ -33,6 +33,7 @@ class Server:
     port: int
     reasons: list[str] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     own: uvicorn.Server | None = None
     release: asyncio.Event = field(default_factory=asyncio.Event)
     """Requests for /held are answered after that."""
@@ -58,10 +59,16 @@ class Server:
 @asynccontextmanager
 async def serving(within: Bounds) -> AsyncIterator[Server]:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await server.release.wait()
+            return
+        whole = b""
         while True:
             message = await receive()
+            whole += message.get("body", b"")
             if message["type"] == "http.disconnect" or not message["more_body"]:
                 server.heard.append(message["type"])
+                server.bodies.append(whole)
                 break
         if scope["path"] == "/held":
             await server.release.wait()
