@@ -8,7 +8,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from eventscope.errors import BadInput, to_client
-from eventscope.http.uvicorn import handshake, refusal, whole_response
+from eventscope.http.uvicorn import handshake, ignored_upgrade, refusal, whole_response
 from eventscope.http.uvicorn.bounds import SPARE, Bounds
 from eventscope.http.uvicorn.unread import unread
 from eventscope.internals import Internals
@@ -27,12 +27,10 @@ INTERNALS: Final = Internals(
             "data_received": "data",
             "handle_websocket_upgrade": "",
             "on_body": "body",
-            "on_header": "name value",
             "on_message_begin": "",
             "on_headers_complete": "",
             "on_message_complete": "",
             "on_response_complete": "",
-            "on_url": "url",
             "pause_writing": "",
             "resume_writing": "",
             "send_400_response": "msg",
@@ -58,7 +56,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._has_begun = False  # whether the client has sent any part of the next request
         self._since = 0.0
         self._overhead = 0  # bytes of the present request beside its body, without those of the packet it begins in
-        self._is_repeated = False  # whether the parser reads a head again, only to know how the body ends
         self._pause: tuple[float, int] | None = None  # when it began, and how many bytes were waiting for the client
         self._timer: asyncio.TimerHandle | None = None
 
@@ -91,18 +88,11 @@ class HttpProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
-                self._read_on(data[upgrade.args[0] :])
+                self.parser, head = ignored_upgrade.reader(self, self.headers)
+                self.data_received(head + data[upgrade.args[0] :])
         else:
             if self._next is not None and self._overhead > self._bounds.head_bytes:
                 self._refuse_size()
-
-    def _read_on(self, rest: bytes) -> None:
-        # The parser takes everything after the head for another protocol. RFC 9110, section 7.8: a server may ignore
-        # the upgrade, and the request is then like any other.
-        self.parser = httptools.HttpRequestParser(self)
-        framing = b"".join(b"%b: %b\r\n" % (name, value) for name, value in self.headers if name in handshake.FRAMING)
-        self._is_repeated = True
-        self.data_received(b"POST / HTTP/1.1\r\n" + framing + b"\r\n" + rest)
 
     def handle_websocket_upgrade(self) -> None:
         """Pass the connection to the WebSocket protocol, unless it is over the bound or would hang there."""
@@ -124,24 +114,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if self._is_repeated:
-            return
         if len(self.pipeline) >= MOST_PIPELINED:
             raise ValueError("too many requests at once")  # the parser stops
         super().on_message_begin()
         self._overhead = 0
         self.scope["extensions"] = whole_response.EXTENSIONS
         self._next, self._has_begun, self._since = "headers", True, self.loop.time()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the address."""
-        if not self._is_repeated:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        if not self._is_repeated:
-            super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -150,16 +128,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The headers are complete."""
-        if self._is_repeated:
-            self._is_repeated = False
-            return
         super().on_headers_complete()
         self._next, self._since = "body", self.loop.time()
 
     def on_message_complete(self) -> None:
         """The request is complete."""
         if self.parser.should_upgrade() and not self._should_upgrade():
-            return  # its body follows, see `_read_on`
+            return  # its body follows, see `ignored_upgrade`
         super().on_message_complete()
         self._next, self._has_begun = None, False
         if (
