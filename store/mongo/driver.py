@@ -228,11 +228,14 @@ class Mongo:
 
     async def close(self) -> None:
         """Close all connections. A MongoDB that hangs is not waited for, although the driver takes leave of it."""
-        # motor's own method blocks the event loop, and with it the whole end of the process
-        blocking = cast("Any", self.client).delegate.close if self.driver == "motor" else None
-        with suppress(TimeoutError):
+        # motor's own method blocks the event loop, and with it the end of the process
+        is_motor = self.driver == "motor"
+        try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await (self.client.close() if blocking is None else THREADS.run(blocking))
+                await (THREADS.run(cast("Any", self.client).delegate.close) if is_motor else self.client.close())
+        except TimeoutError:
+            if not is_motor:
+                await self.client.close()  # again, without the farewell
 
 
 @asynccontextmanager
