@@ -11,7 +11,7 @@ from eventscope.background import end
 from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
+from eventscope.store.state import checkpoint, lease
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.ingest import ingester
 from eventscope.subscriptions.ingest.limits import IngestLimits
@@ -42,8 +42,8 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
     async def release_nothing(log: Log, holder: str) -> None:
         pass
 
-    monkeypatch.setattr(checkpoint, "acquire", ignore_lease)
-    monkeypatch.setattr(checkpoint, "release", release_nothing)
+    monkeypatch.setattr(lease, "acquire", ignore_lease)
+    monkeypatch.setattr(lease, "release", release_nothing)
     await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 1, "holder": "both"})
     settings = settings.model_copy(update={"batch": 20})
     with caplog.at_level(logging.WARNING, ingester.__name__):
