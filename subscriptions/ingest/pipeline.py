@@ -111,7 +111,7 @@ class Pipeline:
             await self._announce(stored)
 
     async def _written(self, writer: Writer) -> Stored | None:
-        """The batch that was being written, as soon as it is stored; None if there was none, or it is done already."""
+        """The batch that was being written, once it is stored; None if there was none, or if it was stored in parts."""
         writing, self._in_flight = self._in_flight, None
         if writing is None:
             return None
